@@ -1,0 +1,1 @@
+"""Virtual Softmax and its rivals as output layers for Keras 3."""
