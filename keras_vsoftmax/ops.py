@@ -35,7 +35,7 @@ def norm(x, axis=-1):
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
-            return x * ops.expand_dims(_divide_or_zero(g, length), axis)
+            return x * ops.expand_dims(ops.divide_no_nan(g, length), axis)
 
         return length, backward
 
@@ -63,7 +63,7 @@ def label_norms(kernel, ids):
         def backward(*args, upstream=None):
             g = ops.reshape(_upstream(args, upstream), (-1,))
             g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * _divide_or_zero(g, lengths), None
+            return kernel * ops.divide_no_nan(g, lengths), None
 
         return ops.take(lengths, ids), backward
 
@@ -89,7 +89,7 @@ def pick(x, ids):
 
         def backward(*args, upstream=None):
             g = ops.expand_dims(_upstream(args, upstream), -1)
-            return ops.where(label_mask(ids, x.shape[-1]), g, ops.zeros_like(g)), None
+            return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
 
         return picked, backward
 
@@ -148,7 +148,8 @@ def literal_logits(features, kernel, ids):
     Source: Chen, Deng, Shen, NeurIPS 2018, equation 5.
     """
     features, kernel = ops.convert_to_tensor(features), ops.convert_to_tensor(kernel)
-    virtual = virtual_logit(features, kernel, ops.convert_to_tensor(ids))
+    label_kernel = ops.take(kernel, ops.convert_to_tensor(ids), axis=1)  # (d, ...)
+    virtual = norm(features) * norm(label_kernel, axis=0)
     return ops.concatenate([ops.matmul(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
 
 
@@ -185,46 +186,46 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
     @ops.custom_gradient
     def forward(*tensors):
         given = dict(zip(named, tensors))
-        z, valid, v, t, ids, offset = (
-            given.get(name) for name in ("logits", "valid", "virtual", "target", "ids", "offset")
+        z, valid, ids = given["logits"], given["valid"], given.get("ids")
+        v, t, offset = (
+            ops.expand_dims(given[name], -1) if name in given else None
+            for name in ("virtual", "target", "offset")
         )
         mask = None if t is None else label_mask(ids, z.shape[-1])
-        modified = z if t is None else ops.where(mask, ops.expand_dims(t, -1), z)
-        top = ops.max(modified, axis=-1)
+        modified = z if t is None else ops.where(mask, t, z)
+        top = ops.max(modified, axis=-1, keepdims=True)
         if v is not None:
             top = ops.maximum(top, v)
-        total = ops.sum(ops.exp(modified - ops.expand_dims(top, -1)), axis=-1)
+        exponentials = ops.exp(modified - top)
+        total = ops.sum(exponentials, axis=-1, keepdims=True)
         if v is not None:
-            total = total + ops.exp(v - top)
-        partition = top + ops.log(total)
-        shift = partition if offset is None else partition + offset
-        shift = ops.where(valid, shift, ops.full_like(shift, float("nan")))
+            virtual_exponential = ops.exp(v - top)
+            total = total + virtual_exponential
+        shift = top + ops.log(total)
+        if offset is not None:
+            shift = shift + offset
+        shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
-            total = ops.sum(g, axis=-1)
-            weight = -total
+            keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
+            g = g * keep
+            row_sum = ops.sum(g, axis=-1, keepdims=True)
             if guard:
-                largest = ops.maximum(ops.max(g, axis=-1), -ops.min(g, axis=-1))
-                tripped = ops.logical_and(ops.abs(total) <= _GUARD_RATIO * largest, largest > 0)
-                weight = ops.where(tripped, ops.full_like(weight, float("nan")), weight)
-            weight = ops.where(valid, weight, ops.zeros_like(weight))
-            keep = ops.cast(valid, g.dtype)
-            p = ops.exp(z - ops.expand_dims(partition, -1))
-            if mask is not None:
-                p = ops.where(mask, ops.zeros_like(p), p)
-            grads = {
-                "logits": g * ops.expand_dims(keep, -1) + p * ops.expand_dims(weight, -1),
-                "virtual": None if v is None else weight * ops.exp(v - partition),
-                "target": None if t is None else weight * ops.exp(t - partition),
-                "offset": weight,
-            }
+                largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
+                tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+                row_sum = ops.where(tripped, float("nan"), row_sum)
+            scale = -row_sum / total
+            others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
+            grads = {"logits": g + scale * others}
+            if v is not None:
+                grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
+            if t is not None:
+                grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
+            if offset is not None:
+                grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return z - ops.expand_dims(shift, -1), backward
+        return z - shift, backward
 
     return forward(*named.values())
-
-
-def _divide_or_zero(a, b):
-    return ops.where(b > 0, a / ops.where(b > 0, b, ops.ones_like(b)), ops.zeros_like(a))

@@ -122,10 +122,8 @@ class Head(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     def get_config(self):
-        config = super().get_config()
-        del config["autocast"]
         return {
-            **config,
+            **super().get_config(),
             "units": self.units,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
