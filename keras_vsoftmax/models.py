@@ -161,6 +161,8 @@ class Classifier(keras.Model):
             FloatingPointError: After the first epoch whose loss is not finite although all
                 labels were valid.
         """
+        if y is None and (hasattr(x, "__array__") or isinstance(x, (list, tuple, dict))):
+            _require_labels(y)
         self._check_arrays(y)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             self._check_arrays(validation_data[1])
@@ -348,7 +350,7 @@ class _Serving(keras.Model):
     """From the backbone's input to log-probabilities, probabilities or logits."""
 
     def __init__(self, backbone, head, output):
-        super().__init__(autocast=False)
+        super().__init__(name="serving", autocast=False)
         self.backbone = backbone
         self.head = head
         self.output_kind = output

@@ -4,6 +4,8 @@ Notation, for one row: features x in R^d, class vectors W_j (the columns of the 
 z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
 """
 
+import math
+
 from keras import ops
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
@@ -68,6 +70,62 @@ def label_norms(kernel, ids):
         return ops.take(lengths, ids), backward
 
     return forward(kernel, ids)
+
+
+def unit(x, axis=-1):
+    """x / ||x|| along an axis; the zero vector stays zero, with the gradient 0.
+
+    Args:
+        x: Float tensor.
+        axis: The axis along which the norm is taken.
+
+    Returns:
+        Float tensor like x.
+    """
+
+    @ops.custom_gradient
+    def forward(x):
+        inverse = _inverse_norm(x, axis)
+        y = x * inverse
+
+        def backward(*args, upstream=None):
+            g = _upstream(args, upstream)
+            return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
+
+        return y, backward
+
+    return forward(x)
+
+
+def unit_class_logits(features, kernel):
+    """Logits with class vectors of unit norm, x . W_j / ||W_j||; 0 where W_j is zero.
+
+    The product is scaled by column, since that is cheaper than to scale the kernel.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+
+    Returns:
+        Float tensor (..., units).
+    """
+
+    @ops.custom_gradient
+    def inverse_norms(kernel):
+        inverse = _inverse_norm(kernel, axis=0)
+
+        def backward(*args, upstream=None):
+            g = _upstream(args, upstream)
+            return (kernel * inverse) * (-g * ops.square(inverse))
+
+        return inverse, backward
+
+    return ops.matmul(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
+
+
+def _inverse_norm(x, axis):
+    length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
+    return ops.divide_no_nan(ops.ones_like(length), length)
 
 
 def pick(x, ids):
@@ -229,3 +287,42 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         return z - shift, backward
 
     return forward(*named.values())
+
+
+def cosine(dot, length):
+    """dot / length, and 0 with the gradient 0 where the length is 0."""
+    positive = length > 0
+    return ops.where(positive, dot / ops.where(positive, length, 1.0), 0.0)
+
+
+def sine(cosine):
+    """sqrt(1 - cosine^2) for an angle in [0, pi], with the gradient 0 at both ends."""
+    squared = (1 - cosine) * (1 + cosine)
+    positive = squared > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def multiple_angle_margin(cosine, margin):
+    """psi(theta) = (-1)^k cos(m theta) - 2k, for theta in [k pi / m, (k + 1) pi / m].
+
+    It falls monotonically from 1 at theta = 0 to 1 - 2m at theta = pi, and is computed as a
+    polynomial in cos(theta), without an arccos.
+
+    Args:
+        cosine: Float tensor, cos(theta).
+        margin: Integer m, at least 1.
+
+    Returns:
+        Float tensor like `cosine`.
+
+    Source: Liu et al., "Large-Margin Softmax Loss for Convolutional Neural Networks",
+    ICML 2016, equations 5 to 7.
+    """
+    previous, multiple = ops.ones_like(cosine), cosine
+    for _ in range(margin - 1):  # cos((n + 1) t) = 2 cos(t) cos(n t) - cos((n - 1) t)
+        previous, multiple = multiple, 2 * cosine * multiple - previous
+    k = ops.zeros_like(cosine)
+    for i in range(1, margin):
+        k = k + ops.cast(cosine <= math.cos(i * math.pi / margin), k.dtype)
+    sign = 1 - 2 * (k - 2 * ops.floor(k / 2))
+    return sign * multiple - 2 * k
