@@ -1,0 +1,202 @@
+"""What all heads share: the kernel, the reading of labels, and the contract of the output."""
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import labels as label_lib
+from keras_vsoftmax import ops
+
+
+class Head(keras.layers.Layer):
+    """Base class of the heads: a layer in the place of `Dense(units)` that knows the label.
+
+    `head(inputs, labels)` returns log-probabilities, a shift of the plain logits row by row:
+
+        output = z - P
+
+    where P is logsumexp(z) outside training and z_label + L in training, with L the head's loss
+    of that row. So `-output[label]` is the loss, while argmax and top-k of the output are those
+    of the plain logits, in training as well. For rows of probabilities q, P is
+    sum_c q_c z_c + L.
+
+    A head differs from another in its plain logits (`_plain_logits`) and in what it adds to, or
+    changes in, the partition (`_training_terms`), and in nothing else.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        kernel_initializer: Initializer of the kernel (d, units).
+        kernel_regularizer: Regularizer of the kernel.
+        kernel_constraint: Constraint of the kernel.
+        label_smoothing: Float in [0, 1). With e > 0, L is taken over the row
+            (1 - e) onehot(label) + e / units. It is an argument of the head and not of the
+            loss, because a margin or a virtual class must see it.
+        **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: Features (..., d).
+        labels: Class ids, integers or integral floats, of shape (...,) or (..., 1). Rows of
+            probabilities (..., units), one-hot or soft, for `softmax` and `virtual` only.
+            Needed in training.
+        training: Boolean.
+
+    Output shape: (..., units), float32, or float64 under a float64 policy, whatever the compute
+    dtype.
+    """
+
+    # Whether labels may be rows of probabilities. A margin has no meaning for them.
+    accepts_rows = False
+
+    def __init__(
+        self,
+        units,
+        *,
+        kernel_initializer="glorot_uniform",
+        kernel_regularizer=None,
+        kernel_constraint=None,
+        label_smoothing=0.0,
+        activity_regularizer=None,
+        **kwargs,
+    ):
+        # The layer casts by itself, so that ids and rows never become half precision.
+        kwargs["autocast"] = False
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        if isinstance(units, bool) or not _is_integer(units) or units < 2:
+            raise ValueError(
+                f"`units` must be an integer of at least 2, the number of classes. "
+                f"Received: units={units!r}"
+            )
+        check_range("label_smoothing", label_smoothing, low=0, below=1)
+        self.units = int(units)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.label_smoothing = float(label_smoothing)
+        self.supports_masking = True
+
+    @property
+    def is_plain_softmax(self):
+        """Whether a stock cross-entropy on the output would be the head's own loss."""
+        return False
+
+    @property
+    def output_dtype(self):
+        """Dtype of the logits and of the output: float32, or float64 under float64."""
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def build(self, inputs_shape, labels_shape=None):
+        dim = self._feature_dim(inputs_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(dim, self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            autocast=False,
+        )
+        self.input_spec = [keras.layers.InputSpec(min_ndim=2, axes={-1: dim})]
+        self._add_state()
+
+    def logits(self, inputs):
+        """Plain logits z of the head, (..., units), float32 or float64; their softmax predicts."""
+        if not self.built:
+            self.build(inputs.shape)
+        return self._plain_logits(*self._rounded(inputs))
+
+    def call(self, inputs, labels=None, training=None):
+        features, kernel = self._rounded(inputs)
+        logits = self._plain_logits(features, kernel)
+        if not training:
+            return kops.log_softmax(logits, axis=-1)
+        labels = self._read_labels(labels, logits)
+        terms = self._training_terms(logits, features, kernel, labels)
+        guard = not self.is_plain_softmax
+        return ops.log_probs(logits, labels.valid, guard=guard, **terms)
+
+    def compute_output_shape(self, inputs_shape, labels_shape=None):
+        self._feature_dim(inputs_shape)
+        return (*inputs_shape[:-1], self.units)
+
+    def compute_output_spec(self, inputs, labels=None, training=None):
+        if labels is not None:
+            self._check_label_shape(labels.shape, inputs.shape[:-1])
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
+
+    def get_config(self):
+        config = super().get_config()
+        del config["autocast"]
+        return {
+            **config,
+            "units": self.units,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "label_smoothing": self.label_smoothing,
+            "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
+        }
+
+    def _add_state(self):
+        """Adds what a head keeps besides its kernel, such as the step of a schedule."""
+
+    def _plain_logits(self, features, kernel):
+        """z (..., units) from features (..., d) and kernel (d, units), both in `output_dtype`."""
+        return kops.matmul(features, kernel)
+
+    def _training_terms(self, logits, features, kernel, labels):
+        """The arguments of `ops.log_probs` that make this head: virtual, target, ids, offset."""
+        raise AttributeError(f"{type(self).__name__} does not define _training_terms")
+
+    def _rounded(self, inputs):
+        """Features and kernel, rounded to the compute dtype, held in the output dtype.
+
+        The product of half-precision numbers is exact in float32, so that this is a product in
+        half precision that is accumulated and kept in float32.
+        """
+        return tuple(
+            kops.cast(kops.cast(tensor, self.compute_dtype), self.output_dtype)
+            for tensor in (inputs, kops.convert_to_tensor(self.kernel))
+        )
+
+    def _read_labels(self, labels, logits):
+        if labels is None:
+            raise ValueError(
+                f"{type(self).__name__} needs labels in training: without them it would train a "
+                "plain softmax. Call head(features, labels), wrap backbone and head in "
+                "keras_vsoftmax.Classifier, or give the functional model a label input. "
+                "Received: labels=None with training=True"
+            )
+        leading_shape = tuple(logits.shape)[:-1]
+        self._check_label_shape(labels.shape, leading_shape)
+        return label_lib.interpret(labels, self.units, leading_shape, logits.dtype)
+
+    def _check_label_shape(self, shape, leading_shape):
+        if label_lib.is_rows(shape, self.units, leading_shape) and not self.accepts_rows:
+            raise ValueError(
+                f"{type(self).__name__} takes class ids only: a margin has no meaning for rows "
+                f"of probabilities. Received: labels.shape={tuple(shape)}"
+            )
+
+    def _feature_dim(self, inputs_shape):
+        if len(inputs_shape) < 2 or inputs_shape[-1] is None:
+            raise ValueError(
+                f"{type(self).__name__} needs features of shape (..., d) with a known last "
+                f"dimension. Received: inputs.shape={tuple(inputs_shape)}"
+            )
+        return inputs_shape[-1]
+
+
+def check_range(name, value, low=None, high=None, above=None, below=None):
+    """Raises a ValueError that names what was received unless low <= value <= high, and
+    above < value < below, as far as they are given."""
+    bounds = [
+        (f">= {low}", low is not None and not value >= low),
+        (f"> {above}", above is not None and not value > above),
+        (f"<= {high}", high is not None and not value <= high),
+        (f"< {below}", below is not None and not value < below),
+    ]
+    given = [text for text, _ in bounds if not text.endswith("None")]
+    if any(broken for _, broken in bounds):
+        raise ValueError(f"`{name}` must be {' and '.join(given)}. Received: {name}={value}")
+
+
+def _is_integer(value):
+    return hasattr(value, "__index__")

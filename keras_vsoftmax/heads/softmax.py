@@ -1,0 +1,58 @@
+"""The plain softmax head: what the others are compared with."""
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import ops
+from keras_vsoftmax.heads.base import Head
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class Softmax(Head):
+    """Plain softmax, without a bias.
+
+        L = -sum_c q_c log softmax(z)_c,   z_j = W_j . x
+
+    It keeps the contract of the other heads, so that exchanging heads is changing one name.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        kernel_initializer: Initializer of the kernel (d, units).
+        kernel_regularizer: Regularizer of the kernel.
+        kernel_constraint: Constraint of the kernel.
+        label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units.
+
+    Call arguments and output: see `VirtualSoftmax`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_vsoftmax
+    >>> head = keras_vsoftmax.heads.Softmax(3)
+    >>> tuple(head(np.ones((4, 2), "float32"), np.array([0, 1, 2, 0]), training=True).shape)
+    (4, 3)
+    """
+
+    accepts_rows = True
+
+    @property
+    def is_plain_softmax(self):
+        return self.label_smoothing == 0
+
+    def _training_terms(self, logits, features, kernel, labels):
+        return smoothing_terms(logits, labels, self.label_smoothing)
+
+
+def smoothing_terms(logits, labels, smoothing):
+    """The offset of the partition that turns the label's loss into that of the smoothed row.
+
+    With q the label's row and q' = (1 - e) q + e / units, the offset is
+    sum_c (q_c - q'_c) z_c = e (sum_c q_c z_c - mean_c z_c).
+    """
+    if not smoothing:
+        return {}
+    if labels.rows is None:
+        label_logit = ops.pick(logits, labels.ids)
+    else:
+        label_logit = kops.sum(labels.rows * logits, axis=-1)
+    return {"offset": smoothing * (label_logit - kops.mean(logits, axis=-1))}

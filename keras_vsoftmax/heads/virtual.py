@@ -1,0 +1,84 @@
+"""Virtual Softmax: one more negative class in training, in the direction of the features."""
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import ops
+from keras_vsoftmax.heads.base import Head
+from keras_vsoftmax.heads.softmax import smoothing_terms
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class VirtualSoftmax(Head):
+    """Virtual Softmax: a softmax head with a virtual negative class in training.
+
+        z_j = W_j . x,   v = ||W_y|| ||x||
+        L = log( sum_j exp(z_j) + exp(v) ) - z_y
+          = cross-entropy + softplus(v - logsumexp_j z_j)
+
+    The virtual class lies in the direction of the features themselves, so that v >= z_y,
+    p(label) <= 1/2 and L >= log 2 in training, however well the sample is classified: the
+    features of a class go on growing compact, and away from the other classes. Gradients flow
+    through both norms; nothing is clipped. Outside training there is no virtual class, and no
+    label is needed.
+
+    For rows q (one-hot, or soft as from mixup) v = ||x|| sum_c q_c ||W_c|| and
+    L = log( sum_j exp(z_j) + exp(v) ) - sum_c q_c z_c.
+
+    The output holds log-probabilities, z - logsumexp(z) outside training and
+    z - log( sum_j exp(z_j) + exp(v) ) in training. `keras_vsoftmax.VirtualSoftmaxLoss` is the
+    loss that goes with it. A stock cross-entropy normalises the row again, which removes the
+    virtual class; the backward pass notices it and makes the gradient NaN.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        kernel_initializer: Initializer of the kernel (d, units).
+        kernel_regularizer: Regularizer of the kernel.
+        kernel_constraint: Constraint of the kernel.
+        label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units. The
+            virtual logit is that of q, so that smoothing ids is the same as passing q.
+
+    Call arguments:
+        inputs: Features (..., d).
+        labels: Class ids, integers or integral floats, of shape (...,) or (..., 1); or rows of
+            probabilities (..., units). Needed in training.
+        training: Boolean.
+
+    Output shape: (..., units), float32, or float64 under a float64 policy.
+
+    Raises:
+        ValueError: For `units` below 2, features without a known last dimension, labels of a
+            shape that fits neither form, and training without labels. An id outside
+            [0, units), or a row that is no probability distribution, makes its output row NaN.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_vsoftmax
+    >>> image = keras.Input((28, 28))
+    >>> label = keras.Input((), dtype="int32")
+    >>> features = keras.layers.Dense(64, activation="relu")(keras.layers.Flatten()(image))
+    >>> output = keras_vsoftmax.VirtualSoftmax(10)(features, label)
+    >>> model = keras.Model([image, label], output)
+    >>> model.compile("adam", keras_vsoftmax.VirtualSoftmaxLoss(), metrics=["accuracy"])
+
+    Source: Chen, Deng, Shen, "Virtual Class Enhanced Discriminative Embedding Learning",
+    NeurIPS 2018 (arXiv 1811.12611), equations 4 and 5.
+    """
+
+    accepts_rows = True
+
+    def _training_terms(self, logits, features, kernel, labels):
+        if labels.rows is None and not self.label_smoothing:
+            return {"virtual": ops.virtual_logit(features, kernel, labels.ids)}
+        lengths = ops.norm(kernel, axis=0)
+        if labels.rows is None:
+            label_length = kops.take(lengths, labels.ids)
+        else:
+            label_length = kops.matmul(labels.rows, lengths)
+        e = self.label_smoothing
+        label_length = (1 - e) * label_length + e * kops.mean(lengths)
+        return {
+            "virtual": ops.norm(features) * label_length,
+            **smoothing_terms(logits, labels, e),
+        }

@@ -1,0 +1,79 @@
+"""The loss that goes with every head."""
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import labels as label_lib
+from keras_vsoftmax import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class VirtualSoftmaxLoss(keras.losses.Loss):
+    """Loss for the log-probabilities that the heads of this package give.
+
+        loss = -sum_c q_c output_c        (for a class id: -output[label])
+
+    The row is not normalised again: in training exp(output) sums to less than 1, and the rest
+    belongs to the virtual class, or to the margin. Label smoothing is an argument of the heads.
+
+    Args:
+        reduction: As for every Keras loss: "sum_over_batch_size" (the default), "sum", "mean",
+            "mean_with_sample_weight" or None.
+        ignore_class: Optional integer id. Samples with it have no loss and do not count in a
+            mean, as in `keras.losses.SparseCategoricalCrossentropy`. Only with class ids.
+        name: Name of the loss.
+
+    Call arguments:
+        y_true: Class ids (...,) or (..., 1), or rows of probabilities (..., units).
+        y_pred: Log-probabilities (..., units).
+        sample_weight: Optional, as for every Keras loss.
+
+    The computation is in the dtype of `y_pred`, never below float32. An id outside [0, units)
+    that is not `ignore_class`, and a row that is no probability distribution, make it NaN.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_vsoftmax
+    >>> loss = keras_vsoftmax.VirtualSoftmaxLoss()
+    >>> float(loss(np.array([1]), np.log(np.array([[0.2, 0.5, 0.3]], "float32")))) # log 2
+    0.693147...
+    """
+
+    def __init__(
+        self, reduction="sum_over_batch_size", ignore_class=None, name="virtual_softmax_loss"
+    ):
+        super().__init__(name=name, reduction=reduction)
+        self.ignore_class = ignore_class
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        # Keras computes a loss in floatx, which would round a float64 prediction, and under a
+        # half-precision floatx the ids.
+        self._dtype = keras.backend.result_type(
+            keras.backend.standardize_dtype(y_pred.dtype), "float32"
+        )
+        return super().__call__(y_true, y_pred, sample_weight)
+
+    def call(self, y_true, y_pred):
+        units = y_pred.shape[-1]
+        ignored = None
+        if self.ignore_class is not None:
+            ignored = kops.equal(y_true, self.ignore_class)
+            y_true = kops.where(ignored, kops.zeros_like(y_true), y_true)
+        labels = label_lib.interpret(y_true, units, tuple(y_pred.shape)[:-1], y_pred.dtype)
+        if labels.rows is None:
+            values = -ops.pick(y_pred, labels.ids)
+        else:
+            values = -kops.sum(labels.rows * y_pred, axis=-1)
+        values = kops.where(labels.valid, values, kops.full_like(values, float("nan")))
+        if ignored is None:
+            return values
+        if len(ignored.shape) > len(values.shape):
+            ignored = kops.squeeze(ignored, axis=-1)
+        values = kops.where(ignored, kops.zeros_like(values), values)
+        # How Keras carries the mask of its own `ignore_class` to the reduction.
+        values._keras_mask = kops.logical_not(ignored)
+        return values
+
+    def get_config(self):
+        return {**super().get_config(), "ignore_class": self.ignore_class}
