@@ -87,7 +87,8 @@ def synthetic(name, limit):
 
 def _read_npz(path, limit):
     try:
-        with np.load(path) as archive:
+        # Opened here, since NumPy leaves the file of a broken archive open.
+        with path.open("rb") as file, np.load(file) as archive:
             missing = [key for key in _KEYS if key not in archive]
             if missing:
                 raise ExperimentError(

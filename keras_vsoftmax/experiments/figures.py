@@ -6,14 +6,15 @@ import numpy as np
 
 from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments.files import atomic_path
-from keras_vsoftmax.experiments.report import TITLES
+from keras_vsoftmax.experiments.recipes import TITLES
+from keras_vsoftmax.experiments.records import any_record
 
 
 def convergence(group, path):
     """Test error against steps, one line a head, over the range of its seeds.
 
     Args:
-        group: `{head: {seed: record}}` of one recipe, from `report.groups`.
+        group: `{head: {seed: record}}` of one recipe, from `records.groups`.
         path: of the image.
     """
     figure, (axes,) = _figure(1, (6.4, 4.2))
@@ -30,7 +31,7 @@ def convergence(group, path):
                 alpha=0.15,
                 linewidth=0,
             )
-    recipe = next(iter(group[head].values()))["recipe"]
+    recipe = any_record(group)["recipe"]
     axes.set(
         xlabel="steps",
         ylabel="test error, %",
@@ -41,22 +42,21 @@ def convergence(group, path):
     _save(figure, path)
 
 
-def features(panels, path):
+def features(panels, labels, path):
     """2-D embeddings side by side, at one scale, a colour a class.
 
     Args:
-        panels: `{title: (features, labels)}` with features of shape (samples, 2).
+        panels: `{title: features}`, each of shape (samples, 2).
+        labels: class ids of all of them.
         path: of the image.
     """
     figure, all_axes = _figure(len(panels), (4.6 * len(panels), 4.6))
-    limit = 1.05 * max(np.abs(points).max() for points, _ in panels.values())
+    limit = 1.05 * max(np.abs(points).max() for points in panels.values())
     colours = require("matplotlib", extra="examples", feature="Drawing").colormaps["tab10"]
-    for axes, (title, (points, labels)) in zip(all_axes, panels.items()):
+    for axes, (title, points) in zip(all_axes, panels.items()):
         for label in np.unique(labels):
             chosen = points[labels == label]
-            axes.scatter(
-                *chosen.T, s=2, color=colours(label % 10), label=str(label), rasterized=True
-            )
+            axes.scatter(*chosen.T, s=2, color=colours(label % 10), label=str(label))
         axes.set(
             title=title,
             xlim=(-limit, limit),
@@ -93,7 +93,7 @@ def similarity(groups, path):
                 np.arange(len(names)) + offset, heights, 0.36, yerr=spread, capsize=3, label=label
             )
             axes.bar_label(bars, fmt="%.2f", padding=3)
-        recipe = next(iter(group[names[0]].values()))["recipe"]
+        recipe = any_record(group)["recipe"]
         axes.set_xticks(
             range(len(names)),
             [TITLES[head] for head in names],

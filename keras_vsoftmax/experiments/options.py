@@ -67,14 +67,14 @@ def parser(description, recipe, heads_default=("softmax", "virtual")):
     )
     made.add_argument(
         "--data-dir",
-        type=pathlib.Path,
-        default=pathlib.Path("~/tensorflow_datasets"),
+        type=_folder,
+        default="~/tensorflow_datasets",
         help="folder of NAME.npz, or of tensorflow-datasets's files",
     )
     made.add_argument(
         "--out",
-        type=pathlib.Path,
-        default=pathlib.Path("runs"),
+        type=_folder,
+        default="runs",
         help="folder for records, models and TensorBoard files; a run that is there is replaced",
     )
     made.add_argument(
@@ -126,6 +126,10 @@ def _override(group, name, recipe, type, text, choices=None):
         help=text + told,
         metavar=None if choices else name.strip("-").upper().replace("-", "_"),
     )
+
+
+def _folder(text):
+    return pathlib.Path(text).expanduser()
 
 
 def _number(type, holds, expected):

@@ -56,6 +56,20 @@ IMAGENET32 = Recipe(
     top5=True,
 )
 
+# The heads in the order of the tables, as the poster calls them.
+TITLES = {
+    "softmax": "Softmax",
+    "noisy": "Noisy Softmax",
+    "large_margin": "L-Softmax",
+    "angular": "A-Softmax",
+    "virtual": "Virtual Softmax",
+    "normface": "NormFace",
+    "angular_normface": "A-Softmax with NormFace",
+    "arcface": "ArcFace",
+    "cosface": "CosFace",
+    "synthetic_virtual": "SV-Softmax",
+}
+
 _ANNEALED = ("large_margin", "angular", "angular_normface")
 
 

@@ -46,3 +46,23 @@ def find(paths):
             raise ExperimentError(f"{path}: there is no {NAME} in this folder")
         records += map(read, files)
     return records
+
+
+def groups(records):
+    """Records that may be compared with each other: all but head and seed is the same.
+
+    Returns:
+        A list of `{head: {seed: record}}`, in the order in which they came.
+    """
+    found = {}
+    for record in records:
+        data = {key: value for key, value in record["data"].items() if key != "source"}
+        synthetic = record["data"]["source"] == "synthetic"
+        key = json.dumps((record["recipe"], data, synthetic), sort_keys=True)
+        found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
+    return list(found.values())
+
+
+def any_record(group):
+    """One of the records of a group, for what they have in common."""
+    return next(iter(next(iter(group.values())).values()))

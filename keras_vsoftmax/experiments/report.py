@@ -1,23 +1,13 @@
 """The tables of the poster with a measured column, from the records of runs."""
 
-import json
+import pathlib
 import statistics
 
 from keras_vsoftmax._extras import require
-from keras_vsoftmax.experiments import published, recipes
-
-TITLES = {
-    "softmax": "Softmax",
-    "noisy": "Noisy Softmax",
-    "large_margin": "L-Softmax",
-    "angular": "A-Softmax",
-    "virtual": "Virtual Softmax",
-    "normface": "NormFace",
-    "angular_normface": "A-Softmax with NormFace",
-    "arcface": "ArcFace",
-    "cosface": "CosFace",
-    "synthetic_virtual": "SV-Softmax",
-}
+from keras_vsoftmax.experiments import figures, published, recipes
+from keras_vsoftmax.experiments.files import atomic_path
+from keras_vsoftmax.experiments.recipes import TITLES
+from keras_vsoftmax.experiments.records import any_record, groups
 
 _POSTER = (
     recipes.MNIST,
@@ -29,24 +19,26 @@ _POSTER = (
 )
 
 
-def groups(records):
-    """Records that may be compared with each other: all but head and seed is the same.
+def tables(records):
+    """Markdown: one table for each group of records, with the heads that were measured."""
+    return "\n".join(_section(group, poster=False) for group in groups(records))
+
+
+def write(records, folder):
+    """Write `report.md`, and the convergence figure of each group, into a folder.
 
     Returns:
-        A list of `{head: {seed: record}}`, in the order in which they came.
+        The Markdown.
     """
-    found = {}
-    for record in records:
-        data = {key: value for key, value in record["data"].items() if key != "source"}
-        synthetic = record["data"]["source"] == "synthetic"
-        key = json.dumps((record["recipe"], data, synthetic), sort_keys=True)
-        found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
-    return list(found.values())
-
-
-def tables(records):
-    """Markdown: one table for each group of records."""
-    return "\n".join(_section(group) for group in groups(records))
+    folder = pathlib.Path(folder)
+    text = document(records)
+    for index, group in enumerate(groups(records)):
+        name = f"convergence-{index}-{any_record(group)['recipe']['name']}.png"
+        figures.convergence(group, folder / name)
+        text += f"\n![Test error against steps]({name})\n"
+    with atomic_path(folder / "report.md") as temporary:
+        temporary.write_text(text)
+    return text
 
 
 def document(records):
@@ -54,13 +46,17 @@ def document(records):
     grouped = groups(records)
     parts = ["# Measured beside published", ""]
     for recipe in _POSTER:
-        measured = [group for group in grouped if _any(group)["recipe"]["name"] == recipe.name]
+        measured = [
+            group for group in grouped if any_record(group)["recipe"]["name"] == recipe.name
+        ]
         parts += map(_section, measured)
         if not measured:
             parts += [f"## {recipe.title}", "", "Not run.", ""]
             parts += [*_table(recipe.name, {}, "test_error", published.OWN_RUNS), ""]
     poster = {recipe.name for recipe in _POSTER}
-    parts += [_section(group) for group in grouped if _any(group)["recipe"]["name"] not in poster]
+    parts += [
+        _section(group) for group in grouped if any_record(group)["recipe"]["name"] not in poster
+    ]
     return "\n".join(parts)
 
 
@@ -82,23 +78,19 @@ def paired_difference(group, head, key="test_error", baseline="softmax"):
     return mean, mean - half, mean + half
 
 
-def _any(group):
-    return next(iter(next(iter(group.values())).values()))
-
-
-def _section(group):
-    record = _any(group)
+def _section(group, poster=True):
+    record = any_record(group)
     name = record["recipe"]["name"]
     parts = [f"## {record['recipe']['title']}", "", _caption(group), ""]
-    parts += [*_table(name, group, "test_error", published.OWN_RUNS), ""]
+    parts += [*_table(name, group, "test_error", published.OWN_RUNS, poster), ""]
     if record["recipe"]["top5"]:
         parts += ["Top-5 error:", ""]
-        parts += [*_table(name, group, "test_top5_error", published.TOP5), ""]
+        parts += [*_table(name, group, "test_top5_error", published.TOP5, poster), ""]
     return "\n".join([*parts, *_verdict(group)])
 
 
 def _caption(group):
-    record = _any(group)
+    record = any_record(group)
     recipe, data = record["recipe"], record["data"]
     every = [run for runs in group.values() for run in runs.values()]
     synthetic = "**Synthetic data, no measurement.** " if data["source"] == "synthetic" else ""
@@ -116,33 +108,33 @@ def _all(records, key, prefix=""):
     return prefix + ", ".join(sorted({record[key] for record in records}))
 
 
-def _table(name, group, key, own_runs):
-    known, cited = own_runs.get(name, {}), published.CITED.get(name, {})
+def _table(name, group, key, own_runs, poster=True):
+    """Rows of the measured heads; with `poster` also those that only it has."""
+    known = own_runs.get(name, {})
     header = ["Head", "Measured", "Minus softmax, paired, 95%", "Intra cosine"]
     header += ["Nearest-other cosine", "Steps/s"]
     rows = []
-    for head, title in TITLES.items():
-        if head in known or head in group:
+    for head in TITLES:
+        if head in group or (poster and head in known):
             runs = list(group.get(head, {}).values())
-            errors = [run[key] for run in runs]
-            rows.append(
-                [
-                    title,
-                    f"{_mean(errors)} (n = {len(errors)})" if errors else "not run",
-                    _interval(paired_difference(group, head, key)),
-                    _mean([run["cosines"]["intra"] for run in runs], 3),
-                    _mean([run["cosines"]["nearest_other"] for run in runs], 3),
-                    _mean([run["steps_per_second"] for run in runs], 1),
-                ]
-            )
+            row = [
+                TITLES[head],
+                f"{_mean([run[key] for run in runs])} (n = {len(runs)})" if runs else "not run",
+                _interval(paired_difference(group, head, key)),
+                _mean([run["cosines"]["intra"] for run in runs], 3),
+                _mean([run["cosines"]["nearest_other"] for run in runs], 3),
+                _mean([run["steps_per_second"] for run in runs], 1),
+            ]
+            rows.append(row)
+            if known:
+                row.insert(1, f"{known[head]:.2f}" if head in known else "")
     if known:
         header.insert(1, "Published")
-        for row, head in zip(rows, [head for head in TITLES if head in known or head in group]):
-            row.insert(1, f"{known[head]:.2f}" if head in known else "")
-    if known and key == "test_error":
-        rows += [[title, f"{error:.2f}", *[""] * 5] for title, error in cited.items()]
-    lines = [header, ["---"] * len(header), *rows]
-    return ["| " + " | ".join(line) + " |" for line in lines]
+    if poster and key == "test_error":
+        rows += [
+            [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
+        ]
+    return ["| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows)]
 
 
 def _mean(values, digits=2):

@@ -18,29 +18,39 @@ def main(description, recipe, argv=None):
         argv: the command-line arguments, by default those of the process.
     """
     parser = options.parser(description, recipe)
-    args = parser.parse_args(argv)
-    with one_line_errors(parser.prog):
-        print(report.tables([record for _, record in train(recipe, args)]))
+    run(recipe, parser.parse_args(argv), parser.prog)
+
+
+def run(recipe, args, prog):
+    """Train what the options name, print its table, and end with one line where that fails."""
+    with one_line_errors(prog):
+        show(train(recipe, args)[1])
 
 
 def train(recipe, args):
     """Train all heads and seeds that the options name.
 
     Returns:
-        A list of `(run, record)`, seed by seed.
+        The `ImageSet`, and a list of `(run, record)`, seed by seed.
     """
-    out = args.out.expanduser()
-    check_writable(out)
+    check_writable(args.out)
     strategy = _strategy(args.strategy)
     images = _data(recipe, args)
     recipe = options.resolve(recipe, args, len(images.x_train))
     variant = "synthetic" if args.synthetic else "quick" if args.quick else ""
     runs = [
-        runner.Run(recipe, head, seed, out, variant)
+        runner.Run(recipe, head, seed, args.out, variant)
         for seed in dict.fromkeys(args.seeds)
         for head in options.chosen_heads(args)
     ]
-    return [(run, runner.train(run, images, strategy, args.resume)) for run in runs]
+    return images, [(run, runner.train(run, images, strategy, args.resume)) for run in runs]
+
+
+def show(results, figure=None):
+    """Print the tables of `(run, record)` pairs, and where the figure is."""
+    print(report.tables([record for _, record in results]))
+    if figure is not None:
+        print(f"Figure: {figure}")
 
 
 @contextlib.contextmanager
@@ -66,7 +76,7 @@ def _strategy(name):
 def _data(recipe, args):
     limit = options.QUICK_LIMIT if args.quick else (None, None)
     if not args.synthetic:
-        return data.load(recipe.data, args.data_dir.expanduser(), limit)
+        return data.load(recipe.data, args.data_dir, limit)
     if not args.quick:
         limit = (10_000, 2_000)
     print(f"SYNTHETIC DATA: made-up images of {recipe.title}'s shape. The errors mean nothing.")
