@@ -38,3 +38,14 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(folder):
+    """Make the folder, and fail now rather than after the training if nothing can be written.
+
+    Raises:
+        OSError: as the system gives it.
+    """
+    with atomic_path(pathlib.Path(folder) / "writable") as temporary:
+        temporary.touch()
+    (pathlib.Path(folder) / "writable").unlink()
