@@ -6,11 +6,9 @@ import keras
 import numpy as np
 from keras import ops as kops
 
+from keras_vsoftmax import _serving
 from keras_vsoftmax import labels as label_lib
-from keras_vsoftmax._extras import require
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
-
-_EXPORT_OUTPUTS = ("log_probs", "probs", "logits")
 
 
 class _Labelled(NamedTuple):
@@ -73,7 +71,7 @@ class Classifier(keras.Model):
         self.head = head
         self._invalid_labels = _InvalidLabels(name="invalid_labels", dtype="float32")
         self._invalid_labels_before = 0
-        inputs = _symbolic_inputs(backbone)
+        inputs = _serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
 
@@ -276,33 +274,9 @@ class Classifier(keras.Model):
                 neither a functional nor a built sequential model.
             **kwargs: Other arguments of `keras.Model.export`.
         """
-        if output not in _EXPORT_OUTPUTS:
-            raise ValueError(
-                f"`output` must be one of {', '.join(_EXPORT_OUTPUTS)}. Received: output={output!r}"
-            )
-        if format == "onnx":
-            for module in ("onnx", "onnxscript", "tf2onnx"):
-                require(module, extra="export", feature='export(format="onnx")')
-        serving = _Serving(self.backbone, self.head, output)
-        inputs = _symbolic_inputs(self.backbone)
-        if inputs is None:
-            if input_signature is None:
-                raise ValueError(
-                    "The backbone is neither a functional nor a built sequential model, so that "
-                    "its input is not known: pass `input_signature`, such as "
-                    '[keras.InputSpec(shape=(None, 28, 28), dtype="float32")].'
-                )
-            inputs = keras.tree.map_structure(
-                lambda spec: keras.KerasTensor(spec.shape, spec.dtype), input_signature[0]
-            )
-        serving(inputs)
-        if input_signature is None:
-            input_signature = [
-                keras.tree.map_structure(
-                    lambda tensor: keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype), inputs
-                )
-            ]
-        serving.export(filepath, format=format, input_signature=input_signature, **kwargs)
+        if input_signature is not None:
+            kwargs["input_signature"] = input_signature
+        _serving.export(self.backbone, self.head, output, filepath, format=format, **kwargs)
 
     def get_config(self):
         return {
@@ -346,34 +320,9 @@ class _StopWhenNotFinite(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class _Serving(keras.Model):
-    """From the backbone's input to log-probabilities, probabilities or logits."""
-
-    def __init__(self, backbone, head, output):
-        super().__init__(name="serving", autocast=False)
-        self.backbone = backbone
-        self.head = head
-        self.output_kind = output
-
-    def call(self, inputs):
-        features = self.backbone(inputs, training=False)
-        if self.output_kind == "log_probs":
-            return self.head(features, training=False)
-        logits = self.head.logits(features)
-        return kops.softmax(logits, axis=-1) if self.output_kind == "probs" else logits
-
-
 def _require_labels(y):
     if y is None:
         raise ValueError(
             "Classifier needs labels to train and to evaluate: fit(x, y), or a data set of (x, y) "
             "or (x, y, sample_weight). Received: no labels"
         )
-
-
-def _symbolic_inputs(backbone):
-    """The symbolic input of a functional or built sequential backbone, or None."""
-    if isinstance(backbone, keras.Sequential):
-        # It has one input, in a list; the attribute is missing until it is built.
-        return next(iter(getattr(backbone, "inputs", [])), None)
-    return getattr(backbone, "input", None) if isinstance(backbone, keras.Model) else None
