@@ -3,5 +3,6 @@
 from keras_vsoftmax import heads, ops
 from keras_vsoftmax.heads.virtual import VirtualSoftmax
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
+from keras_vsoftmax.models import Classifier
 
-__all__ = ["VirtualSoftmax", "VirtualSoftmaxLoss", "heads", "ops"]
+__all__ = ["Classifier", "VirtualSoftmax", "VirtualSoftmaxLoss", "heads", "ops"]

@@ -44,7 +44,7 @@ def interpret(labels, units, leading_shape, dtype):
         rows = ops.cast(labels, dtype)
         off = ops.abs(ops.sum(rows, axis=-1) - 1)
         valid = ops.logical_and(ops.all(rows >= 0, axis=-1), off <= ROW_SUM_TOLERANCE)
-        rows = ops.where(ops.expand_dims(valid, -1), rows, ops.full_like(rows, 1 / units))
+        rows = ops.where(ops.expand_dims(valid, -1), rows, 1 / units)
         return Labels(None, rows, valid)
     if len(labels.shape) > len(leading_shape):
         labels = ops.squeeze(labels, axis=-1)
@@ -54,7 +54,7 @@ def interpret(labels, units, leading_shape, dtype):
     valid = ops.logical_and(labels >= 0, labels < units)
     if "float" in kind:
         valid = ops.logical_and(valid, ops.equal(labels, ops.floor(labels)))
-    ids = ops.cast(ops.where(valid, labels, ops.zeros_like(labels)), "int32")
+    ids = ops.cast(ops.where(valid, labels, 0), "int32")
     return Labels(ids, None, valid)
 
 

@@ -59,18 +59,18 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
         ignored = None
         if self.ignore_class is not None:
             ignored = kops.equal(y_true, self.ignore_class)
-            y_true = kops.where(ignored, kops.zeros_like(y_true), y_true)
+            y_true = kops.where(ignored, 0, y_true)
         labels = label_lib.interpret(y_true, units, tuple(y_pred.shape)[:-1], y_pred.dtype)
         if labels.rows is None:
             values = -ops.pick(y_pred, labels.ids)
         else:
             values = -kops.sum(labels.rows * y_pred, axis=-1)
-        values = kops.where(labels.valid, values, kops.full_like(values, float("nan")))
+        values = kops.where(labels.valid, values, float("nan"))
         if ignored is None:
             return values
         if len(ignored.shape) > len(values.shape):
             ignored = kops.squeeze(ignored, axis=-1)
-        values = kops.where(ignored, kops.zeros_like(values), values)
+        values = kops.where(ignored, 0.0, values)
         # How Keras carries the mask of its own `ignore_class` to the reduction.
         values._keras_mask = kops.logical_not(ignored)
         return values

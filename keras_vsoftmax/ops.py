@@ -4,6 +4,8 @@ Notation, for one row: features x in R^d, class vectors W_j (the columns of the 
 z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
 """
 
+import math
+
 from keras import ops
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
@@ -35,7 +37,7 @@ def norm(x, axis=-1):
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
-            return x * ops.expand_dims(_divide_or_zero(g, length), axis)
+            return x * ops.expand_dims(ops.divide_no_nan(g, length), axis)
 
         return length, backward
 
@@ -63,11 +65,67 @@ def label_norms(kernel, ids):
         def backward(*args, upstream=None):
             g = ops.reshape(_upstream(args, upstream), (-1,))
             g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * _divide_or_zero(g, lengths), None
+            return kernel * ops.divide_no_nan(g, lengths), None
 
         return ops.take(lengths, ids), backward
 
     return forward(kernel, ids)
+
+
+def unit(x, axis=-1):
+    """x / ||x|| along an axis; the zero vector stays zero, with the gradient 0.
+
+    Args:
+        x: Float tensor.
+        axis: The axis along which the norm is taken.
+
+    Returns:
+        Float tensor like x.
+    """
+
+    @ops.custom_gradient
+    def forward(x):
+        inverse = _inverse_norm(x, axis)
+        y = x * inverse
+
+        def backward(*args, upstream=None):
+            g = _upstream(args, upstream)
+            return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
+
+        return y, backward
+
+    return forward(x)
+
+
+def unit_class_logits(features, kernel):
+    """Logits with class vectors of unit norm, x . W_j / ||W_j||; 0 where W_j is zero.
+
+    The product is scaled by column, since that is cheaper than to scale the kernel.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+
+    Returns:
+        Float tensor (..., units).
+    """
+
+    @ops.custom_gradient
+    def inverse_norms(kernel):
+        inverse = _inverse_norm(kernel, axis=0)
+
+        def backward(*args, upstream=None):
+            g = _upstream(args, upstream)
+            return (kernel * inverse) * (-g * ops.square(inverse))
+
+        return inverse, backward
+
+    return ops.matmul(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
+
+
+def _inverse_norm(x, axis):
+    length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
+    return ops.divide_no_nan(ops.ones_like(length), length)
 
 
 def pick(x, ids):
@@ -89,7 +147,7 @@ def pick(x, ids):
 
         def backward(*args, upstream=None):
             g = ops.expand_dims(_upstream(args, upstream), -1)
-            return ops.where(label_mask(ids, x.shape[-1]), g, ops.zeros_like(g)), None
+            return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
 
         return picked, backward
 
@@ -148,7 +206,8 @@ def literal_logits(features, kernel, ids):
     Source: Chen, Deng, Shen, NeurIPS 2018, equation 5.
     """
     features, kernel = ops.convert_to_tensor(features), ops.convert_to_tensor(kernel)
-    virtual = virtual_logit(features, kernel, ops.convert_to_tensor(ids))
+    label_kernel = ops.take(kernel, ops.convert_to_tensor(ids), axis=1)  # (d, ...)
+    virtual = norm(features) * norm(label_kernel, axis=0)
     return ops.concatenate([ops.matmul(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
 
 
@@ -185,46 +244,85 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
     @ops.custom_gradient
     def forward(*tensors):
         given = dict(zip(named, tensors))
-        z, valid, v, t, ids, offset = (
-            given.get(name) for name in ("logits", "valid", "virtual", "target", "ids", "offset")
+        z, valid, ids = given["logits"], given["valid"], given.get("ids")
+        v, t, offset = (
+            ops.expand_dims(given[name], -1) if name in given else None
+            for name in ("virtual", "target", "offset")
         )
         mask = None if t is None else label_mask(ids, z.shape[-1])
-        modified = z if t is None else ops.where(mask, ops.expand_dims(t, -1), z)
-        top = ops.max(modified, axis=-1)
+        modified = z if t is None else ops.where(mask, t, z)
+        top = ops.max(modified, axis=-1, keepdims=True)
         if v is not None:
             top = ops.maximum(top, v)
-        total = ops.sum(ops.exp(modified - ops.expand_dims(top, -1)), axis=-1)
+        exponentials = ops.exp(modified - top)
+        total = ops.sum(exponentials, axis=-1, keepdims=True)
         if v is not None:
-            total = total + ops.exp(v - top)
-        partition = top + ops.log(total)
-        shift = partition if offset is None else partition + offset
-        shift = ops.where(valid, shift, ops.full_like(shift, float("nan")))
+            virtual_exponential = ops.exp(v - top)
+            total = total + virtual_exponential
+        shift = top + ops.log(total)
+        if offset is not None:
+            shift = shift + offset
+        shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
-            total = ops.sum(g, axis=-1)
-            weight = -total
+            keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
+            g = g * keep
+            row_sum = ops.sum(g, axis=-1, keepdims=True)
             if guard:
-                largest = ops.maximum(ops.max(g, axis=-1), -ops.min(g, axis=-1))
-                tripped = ops.logical_and(ops.abs(total) <= _GUARD_RATIO * largest, largest > 0)
-                weight = ops.where(tripped, ops.full_like(weight, float("nan")), weight)
-            weight = ops.where(valid, weight, ops.zeros_like(weight))
-            keep = ops.cast(valid, g.dtype)
-            p = ops.exp(z - ops.expand_dims(partition, -1))
-            if mask is not None:
-                p = ops.where(mask, ops.zeros_like(p), p)
-            grads = {
-                "logits": g * ops.expand_dims(keep, -1) + p * ops.expand_dims(weight, -1),
-                "virtual": None if v is None else weight * ops.exp(v - partition),
-                "target": None if t is None else weight * ops.exp(t - partition),
-                "offset": weight,
-            }
+                largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
+                tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+                row_sum = ops.where(tripped, float("nan"), row_sum)
+            scale = -row_sum / total
+            others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
+            grads = {"logits": g + scale * others}
+            if v is not None:
+                grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
+            if t is not None:
+                grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
+            if offset is not None:
+                grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return z - ops.expand_dims(shift, -1), backward
+        return z - shift, backward
 
     return forward(*named.values())
 
 
-def _divide_or_zero(a, b):
-    return ops.where(b > 0, a / ops.where(b > 0, b, ops.ones_like(b)), ops.zeros_like(a))
+def cosine(dot, length):
+    """dot / length, and 0 with the gradient 0 where the length is 0."""
+    positive = length > 0
+    return ops.where(positive, dot / ops.where(positive, length, 1.0), 0.0)
+
+
+def sine(cosine):
+    """sqrt(1 - cosine^2) for an angle in [0, pi], with the gradient 0 at both ends."""
+    squared = (1 - cosine) * (1 + cosine)
+    positive = squared > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def multiple_angle_margin(cosine, margin):
+    """psi(theta) = (-1)^k cos(m theta) - 2k, for theta in [k pi / m, (k + 1) pi / m].
+
+    It falls monotonically from 1 at theta = 0 to 1 - 2m at theta = pi, and is computed as a
+    polynomial in cos(theta), without an arccos.
+
+    Args:
+        cosine: Float tensor, cos(theta).
+        margin: Integer m, at least 1.
+
+    Returns:
+        Float tensor like `cosine`.
+
+    Source: Liu et al., "Large-Margin Softmax Loss for Convolutional Neural Networks",
+    ICML 2016, equations 5 to 7.
+    """
+    previous, multiple = ops.ones_like(cosine), cosine
+    for _ in range(margin - 1):  # cos((n + 1) t) = 2 cos(t) cos(n t) - cos((n - 1) t)
+        previous, multiple = multiple, 2 * cosine * multiple - previous
+    k = ops.zeros_like(cosine)
+    for i in range(1, margin):
+        k = k + ops.cast(cosine <= math.cos(i * math.pi / margin), k.dtype)
+    sign = 1 - 2 * (k - 2 * ops.floor(k / 2))
+    return sign * multiple - 2 * k

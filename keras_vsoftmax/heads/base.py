@@ -122,10 +122,8 @@ class Head(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     def get_config(self):
-        config = super().get_config()
-        del config["autocast"]
         return {
-            **config,
+            **super().get_config(),
             "units": self.units,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
@@ -142,8 +140,21 @@ class Head(keras.layers.Layer):
         return kops.matmul(features, kernel)
 
     def _training_terms(self, logits, features, kernel, labels):
-        """The arguments of `ops.log_probs` that make this head: virtual, target, ids, offset."""
-        raise AttributeError(f"{type(self).__name__} does not define _training_terms")
+        """The arguments of `ops.log_probs` that make L: virtual, target, ids, offset."""
+        return self._smoothing_terms(logits, labels)
+
+    def _smoothing_terms(self, logits, labels):
+        """The offset that turns the loss of the label's row into that of the smoothed row.
+
+        With q the label's row and q' = (1 - e) q + e / units, it is sum_c (q_c - q'_c) z_c.
+        """
+        if not self.label_smoothing:
+            return {}
+        if labels.rows is None:
+            label_logit = ops.pick(logits, labels.ids)
+        else:
+            label_logit = kops.sum(labels.rows * logits, axis=-1)
+        return {"offset": self.label_smoothing * (label_logit - kops.mean(logits, axis=-1))}
 
     def _rounded(self, inputs):
         """Features and kernel, rounded to the compute dtype, held in the output dtype.

@@ -1,9 +1,7 @@
 """The plain softmax head: what the others are compared with."""
 
 import keras
-from keras import ops as kops
 
-from keras_vsoftmax import ops
 from keras_vsoftmax.heads.base import Head
 
 
@@ -38,21 +36,3 @@ class Softmax(Head):
     @property
     def is_plain_softmax(self):
         return self.label_smoothing == 0
-
-    def _training_terms(self, logits, features, kernel, labels):
-        return smoothing_terms(logits, labels, self.label_smoothing)
-
-
-def smoothing_terms(logits, labels, smoothing):
-    """The offset of the partition that turns the label's loss into that of the smoothed row.
-
-    With q the label's row and q' = (1 - e) q + e / units, the offset is
-    sum_c (q_c - q'_c) z_c = e (sum_c q_c z_c - mean_c z_c).
-    """
-    if not smoothing:
-        return {}
-    if labels.rows is None:
-        label_logit = ops.pick(logits, labels.ids)
-    else:
-        label_logit = kops.sum(labels.rows * logits, axis=-1)
-    return {"offset": smoothing * (label_logit - kops.mean(logits, axis=-1))}

@@ -5,7 +5,6 @@ from keras import ops as kops
 
 from keras_vsoftmax import ops
 from keras_vsoftmax.heads.base import Head
-from keras_vsoftmax.heads.softmax import smoothing_terms
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -80,5 +79,5 @@ class VirtualSoftmax(Head):
         label_length = (1 - e) * label_length + e * kops.mean(lengths)
         return {
             "virtual": ops.norm(features) * label_length,
-            **smoothing_terms(logits, labels, e),
+            **self._smoothing_terms(logits, labels),
         }

@@ -1,0 +1,57 @@
+"""ArcFace: a margin added to the angle."""
+
+import math
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import ops
+from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.margin import MarginHead
+from keras_vsoftmax.heads.normface import NormFace
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class ArcFace(NormFace, MarginHead):
+    """ArcFace: a margin added to the angle to the label's class vector.
+
+        z_j = s cos theta_j
+        z'_y = s cos(theta_y + m),   and s (cos theta_y - m sin m) where theta_y > pi - m
+
+    The cosine of the sum is expanded, without an arccos. Its gradient grows without bound
+    towards theta_y = 0, where it is taken as that of the cosine alone.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        margin: Float m in [0, pi / 2), in radians; 0 is NormFace.
+        scale: Float s > 0. Fixed.
+        **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
+            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+
+    Example:
+
+    >>> from keras_vsoftmax import heads
+    >>> heads.ArcFace(10, margin=0.3).margin
+    0.3
+
+    Source: Deng, Guo, Xue, Zafeiriou, "ArcFace: Additive Angular Margin Loss for Deep Face
+    Recognition", CVPR 2019, equation 3.
+    """
+
+    def __init__(self, units, *, margin=0.5, scale=30.0, **kwargs):
+        super().__init__(units, scale=scale, **kwargs)
+        check_range("margin", margin, low=0, below=math.pi / 2)
+        self.margin = float(margin)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+    def _modified_cosine(self, cosine):
+        cos_m, sin_m = math.cos(self.margin), math.sin(self.margin)
+        return kops.where(
+            cosine >= -cos_m,
+            cosine * cos_m - ops.sine(cosine) * sin_m,
+            cosine - self.margin * sin_m,
+        )

@@ -1,0 +1,72 @@
+"""Noisy Softmax: noise on the label's logit keeps it from saturating early."""
+
+import random
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import _replica
+from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.margin import MarginHead, StepCounter
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class NoisySoftmax(StepCounter, MarginHead):
+    """Noisy Softmax: the label's logit is lowered by noise in training.
+
+        z'_y = z_y - alpha ||W_y|| ||x|| (1 - cos theta_y) |xi|,   xi ~ N(0, 1) for each sample
+        L = log( sum_{j != y} exp(z_j) + exp(z'_y) ) - z'_y
+
+    The draw is a function of the seed, the step and the replica. The step is a saved weight,
+    so that a resumed run draws on where it was, and the replicas of a distribution strategy
+    draw differently. There is no noise outside training.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        alpha: Float, at least 0. Strength of the noise; 0 is plain softmax.
+        seed: Integer, or None for one drawn at construction.
+        **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
+            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+
+    Example:
+
+    >>> from keras_vsoftmax import heads
+    >>> heads.NoisySoftmax(10, alpha=0.5, seed=1).alpha
+    0.5
+
+    Source: Chen, Deng, Du, "Noisy Softmax: Improving the Generalization Ability of DCNN via
+    Postponing the Early Softmax Saturation", CVPR 2017, equation 5.
+    """
+
+    def __init__(self, units, *, alpha=0.3, seed=None, **kwargs):
+        super().__init__(units, **kwargs)
+        check_range("alpha", alpha, low=0)
+        self.alpha = float(alpha)
+        # Python's generator is one of those that keras.utils.set_random_seed seeds.
+        self.seed = random.randrange(2**31) if seed is None else int(seed)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "seed": self.seed}
+
+    def _modified_cosine(self, cosine):
+        seed = _StepSeed(self.seed, self._next_step())
+        noise = kops.abs(keras.random.normal(kops.shape(cosine), dtype=cosine.dtype, seed=seed))
+        return cosine - self.alpha * (1 - cosine) * noise
+
+
+class _StepSeed(keras.random.SeedGenerator):
+    """A seed made from (seed, step, replica), where Keras's own keeps a state."""
+
+    def __init__(self, seed, step):
+        # Some backends add the two words up: spread the seed over the range to keep (seed, step)
+        # and (seed + 1, step - 1) apart.
+        self._first = (seed * 2654435761) % 2**31
+        self._step = step
+
+    def next(self, ordered=True):
+        second = kops.cast(self._step, "int32") + _replica.replica_id() * 2**24
+        words = kops.stack([kops.full_like(second, self._first), second])
+        # JAX's keys are unsigned, the other backends take signed words.
+        return kops.cast(words, "uint32") if keras.backend.backend() == "jax" else words

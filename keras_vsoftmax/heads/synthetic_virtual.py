@@ -1,0 +1,61 @@
+"""SV-Softmax, the successor of Virtual Softmax: the virtual class steps away from the label."""
+
+import keras
+from keras import ops as kops
+
+from keras_vsoftmax import ops
+from keras_vsoftmax.heads.base import Head, check_range
+
+
+@keras.saving.register_keras_serializable(package="keras_vsoftmax")
+class SyntheticVirtualSoftmax(Head):
+    """SV-Softmax: a virtual class that is synthesised from the features and the label's class.
+
+        v = ||W_y|| h . x / ||h||,   h = m x / ||x|| - (1 - m) W_y / ||W_y||
+        L = log( sum_j exp(z_j) + exp(v) ) - z_y
+
+    for samples that are classified right (ties count as right); for the others
+    v = ||W_y|| ||x||, as in Virtual Softmax. With c = cos theta_y,
+
+        h . x / ||h|| = ||x|| (m - (1 - m) c) / sqrt((2m - 1)^2 + 2m (1 - m)(1 - c)),
+
+    so that no class vector is gathered.
+
+    Args:
+        units: Integer, at least 2. Number of classes.
+        margin: Float m in (0.5, 1]; 1 is Virtual Softmax.
+        **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
+            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+
+    Example:
+
+    >>> from keras_vsoftmax import heads
+    >>> heads.SyntheticVirtualSoftmax(10, margin=0.7).margin
+    0.7
+
+    Source: "SV-Softmax", Neural Networks 193, 2026.
+    """
+
+    def __init__(self, units, *, margin=0.6, **kwargs):
+        super().__init__(units, **kwargs)
+        check_range("margin", margin, above=0.5, high=1)
+        self.margin = float(margin)
+
+    def get_config(self):
+        return {**super().get_config(), "margin": self.margin}
+
+    def _training_terms(self, logits, features, kernel, labels):
+        m = self.margin
+        label_logit = ops.pick(logits, labels.ids)
+        length = ops.virtual_logit(features, kernel, labels.ids)
+        cosine = ops.cosine(label_logit, length)
+        # 1 - c is below 0 by rounding only.
+        squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * kops.maximum(1 - cosine, 0.0)
+        factor = (m - (1 - m) * cosine) / kops.sqrt(squared)
+        right = label_logit >= kops.max(logits, axis=-1)
+        return {
+            "virtual": length * kops.where(right, factor, 1.0),
+            **self._smoothing_terms(logits, labels),
+        }
