@@ -145,9 +145,9 @@ class FaceBatches(keras.utils.PyDataset):
         return len(self.paths) // self.batch_size
 
     def __getitem__(self, index):
-        rows = slice(index * self.batch_size, (index + 1) * self.batch_size)
-        images = list(map(self._load, self.order[rows], self.mirror[rows]))
-        return np.stack(images), self.labels[self.order[rows]]
+        positions = range(index * self.batch_size, (index + 1) * self.batch_size)
+        images, labels = zip(*map(self._load, positions))
+        return np.stack(images), np.array(labels)
 
     def fit_input(self):
         """What `fit` takes: a `tf.data.Dataset` under TensorFlow, this object elsewhere.
@@ -158,20 +158,19 @@ class FaceBatches(keras.utils.PyDataset):
             return self
         import tensorflow as tf
 
-        def begin(_):
-            draws = tf.numpy_function(lambda: (self.order, self.mirror), [], (tf.int64, tf.bool))
-            return tf.data.Dataset.from_tensor_slices(tuple(draws))
+        def load(position):
+            # A stateful function would make tf.data go one by one, and not ahead, where operations
+            # are deterministic. This one depends on the epoch alone.
+            image, label = tf.numpy_function(
+                self._load, [position], (tf.uint8, tf.int32), stateful=False
+            )
+            return tf.ensure_shape(image, self.shape), tf.ensure_shape(label, ())
 
-        def load(index, mirror):
-            # Not stateful: as such it would run alone where operations are deterministic.
-            image = tf.numpy_function(self._load, [index, mirror], tf.uint8, stateful=False)
-            return tf.ensure_shape(image, self.shape), tf.gather(self.labels, index)
-
-        images = tf.data.Dataset.range(1).flat_map(begin)
-        images = images.apply(tf.data.experimental.assert_cardinality(len(self) * self.batch_size))
+        images = tf.data.Dataset.range(len(self) * self.batch_size)
         images = images.map(load, num_parallel_calls=tf.data.AUTOTUNE)
         return images.batch(self.batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
-    def _load(self, index, mirror):
+    def _load(self, position):
+        index = self.order[position]
         image = load_image(self.paths[index], self.shape)
-        return image[:, ::-1] if mirror else image
+        return image[:, ::-1] if self.mirror[position] else image, self.labels[index]
