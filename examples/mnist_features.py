@@ -12,7 +12,7 @@ The figure is OUT/features.png.
 
 import keras
 
-from keras_vsoftmax.experiments import figures, options, recipes, script
+from keras_vsoftmax.experiments import figures, options, recipes, records, script
 
 
 def main(argv=None):
@@ -23,7 +23,7 @@ def main(argv=None):
         panels = {}
         for run, record in results:
             model = keras.saving.load_model(run.last_model)
-            title = f"{recipes.TITLES[run.head]}, test error {record['test_error']:.2f}%"
+            title = f"{recipes.TITLES[run.head]}, test error {records.last(record):.2f}%"
             panels[title] = model.embed(images.x_test, verbose=0)
         figures.features(panels, images.y_test, args.out / "features.png")
         script.show(results, args.out / "features.png")

@@ -122,4 +122,4 @@ def _figure(panels, size):
 
 def _save(figure, path):
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+        figure.savefig(temporary, dpi=90)

@@ -8,7 +8,7 @@ from keras_vsoftmax.experiments.files import atomic_path
 
 NAME = "record.json"
 
-_KEYS = {"recipe", "head", "seed", "data", "epochs", "test_error", "cosines", "device", "date"}
+_KEYS = {"recipe", "head", "seed", "data", "epochs", "cosines", "device", "date"}
 
 
 def write(record, path):
@@ -61,6 +61,11 @@ def groups(records):
         key = json.dumps((record["recipe"], data, synthetic), sort_keys=True)
         found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
     return list(found.values())
+
+
+def last(record, key="test_error"):
+    """The figure after the last epoch, the one that is reported."""
+    return record["epochs"][-1][key]
 
 
 def any_record(group):

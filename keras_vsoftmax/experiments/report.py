@@ -7,7 +7,7 @@ from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments import figures, published, recipes
 from keras_vsoftmax.experiments.files import atomic_path
 from keras_vsoftmax.experiments.recipes import TITLES
-from keras_vsoftmax.experiments.records import any_record, groups
+from keras_vsoftmax.experiments.records import any_record, groups, last
 
 _POSTER = (
     recipes.MNIST,
@@ -68,7 +68,8 @@ def paired_difference(group, head, key="test_error", baseline="softmax"):
         fewer than two seeds are common.
     """
     runs, others = group.get(head, {}), group.get(baseline, {})
-    differences = [runs[seed][key] - others[seed][key] for seed in sorted(runs.keys() & others)]
+    common = sorted(runs.keys() & others)
+    differences = [last(runs[seed], key) - last(others[seed], key) for seed in common]
     if head == baseline or len(differences) < 2:
         return None
     stats = require("scipy.stats", extra="examples", feature="Comparing heads")
@@ -117,9 +118,10 @@ def _table(name, group, key, own_runs, poster=True):
     for head in TITLES:
         if head in group or (poster and head in known):
             runs = list(group.get(head, {}).values())
+            errors = _mean([last(run, key) for run in runs])
             row = [
                 TITLES[head],
-                f"{_mean([run[key] for run in runs])} (n = {len(runs)})" if runs else "not run",
+                f"{errors} (n = {len(runs)})" if runs else "not run",
                 _interval(paired_difference(group, head, key)),
                 _mean([run["cosines"]["intra"] for run in runs], 3),
                 _mean([run["cosines"]["nearest_other"] for run in runs], 3),

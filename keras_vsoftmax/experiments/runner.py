@@ -182,7 +182,6 @@ def _summary(rows, steps):
     seconds = [row["train_seconds"] for row in rows[1:] or rows]
     return {
         "epochs": rows,
-        "test_error": rows[-1]["test_error"],
         "seconds": sum(row["train_seconds"] + row["test_seconds"] for row in rows),
         "steps_per_second": steps / statistics.median(seconds),
     }
