@@ -50,8 +50,8 @@ def get(identifier="auto"):
         _check_tf_config(os.environ.get("TF_CONFIG"))
         return tf.distribute.MultiWorkerMirroredStrategy()
     devices = tf.config.list_logical_devices("GPU")
-    if identifier == "auto":
-        return tf.distribute.MirroredStrategy(devices) if len(devices) > 1 else None
+    if identifier == "auto" and len(devices) < 2:
+        return None
     if not devices:
         devices = tf.config.list_logical_devices("CPU")
         if len(devices) < 2:

@@ -51,8 +51,9 @@ class SyntheticVirtualSoftmax(Head):
         label_logit = ops.pick(logits, labels.ids)
         length = ops.virtual_logit(features, kernel, labels.ids)
         cosine = ops.cosine(label_logit, length)
-        # 1 - c is below 0 by rounding only.
-        squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * kops.maximum(1 - cosine, 0.0)
+        # By rounding alone the cosine passes 1.
+        distance = kops.where(cosine < 1, 1 - cosine, 0.0)
+        squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * distance
         factor = (m - (1 - m) * cosine) / kops.sqrt(squared)
         right = label_logit >= kops.max(logits, axis=-1)
         return {

@@ -1,0 +1,83 @@
+import json
+
+import keras
+import pytest
+
+from keras_vsoftmax import strategies
+
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+only_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
+
+
+@pytest.mark.core
+def test_none_is_one_device():
+    assert strategies.get("none") is None
+    with strategies.scope(None):
+        pass
+
+
+@pytest.mark.core
+def test_unknown():
+    with pytest.raises(ValueError, match=r"auto, none, mirrored, multiworker.*'tpu'"):
+        strategies.get("tpu")
+
+
+@pytest.mark.core
+@pytest.mark.skipif(TENSORFLOW, reason="the other backends")
+def test_another_backend():
+    assert strategies.get("auto") is None
+    for name in ("mirrored", "multiworker"):
+        with pytest.raises(ValueError, match=f"'{name}' needs KERAS_BACKEND=tensorflow"):
+            strategies.get(name)
+
+
+@only_tensorflow
+def test_auto_and_mirrored_follow_the_devices(monkeypatch):
+    import tensorflow as tf
+
+    def see(gpus, cpus):
+        devices = {"GPU": gpus, "CPU": cpus}
+        made = lambda kind: [  # noqa: E731
+            tf.config.LogicalDevice(f"/device:{kind}:{i}", kind) for i in range(devices[kind])
+        ]
+        monkeypatch.setattr(tf.config, "list_logical_devices", made)
+
+    monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: devices)
+    see(gpus=0, cpus=2)
+    assert strategies.get("auto") is None
+    assert strategies.get("mirrored") == ["/device:CPU:0", "/device:CPU:1"]
+    see(gpus=1, cpus=1)
+    assert strategies.get("auto") is None
+    assert strategies.get("mirrored") == ["/device:GPU:0"]
+    see(gpus=2, cpus=1)
+    assert strategies.get("auto") == ["/device:GPU:0", "/device:GPU:1"]
+    see(gpus=0, cpus=1)
+    with pytest.raises(ValueError, match="Received: no GPU and 1 CPU"):
+        strategies.get("mirrored")
+
+
+CLUSTER = {"worker": ["localhost:1", "localhost:2"]}
+
+
+@only_tensorflow
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        json.dumps({"cluster": CLUSTER}),
+        json.dumps(
+            {"cluster": {"worker": "localhost:1"}, "task": {"type": "worker", "index": "0"}}
+        ),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "chief", "index": 0}}),
+    ],
+)
+def test_tf_config_that_does_not_fit(monkeypatch, config):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    if config is not None:
+        monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match=r"TF_CONFIG must look like .* Received: "):
+        strategies.get("multiworker")
