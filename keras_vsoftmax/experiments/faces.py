@@ -46,7 +46,7 @@ class FaceTree:
         return "; ".join(parts)
 
 
-def read_tree(root, min_images=1, people=None, verbose=1):
+def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
     """Find the faces below a folder, and decode each once to see that it can be read.
 
     An image that cannot be read then does not stop a run in its middle; it is left out and named.
@@ -55,7 +55,8 @@ def read_tree(root, min_images=1, people=None, verbose=1):
         root: folder that holds a folder of images for each person. Files with another ending than
             those of `SUFFIXES` are passed over.
         min_images: a person with fewer readable images is left out.
-        people: collection of the names to take, or `None` for all.
+        keep: function of a person's name, false for those to pass over; `None` takes all.
+        most: at most so many people are taken, in the order of their names; `None` takes all.
         verbose: 1 shows Keras's progress bar.
 
     Returns:
@@ -65,7 +66,7 @@ def read_tree(root, min_images=1, people=None, verbose=1):
         ExperimentError: there is no such folder, or no person with enough images in it.
     """
     root = pathlib.Path(root)
-    found = _find(root, people)
+    found = _find(root, keep, most)
     paths = [os.path.join(root, image) for image in found]
     reasons = find_unreadable(paths, verbose)
     unreadable = {image: reasons[path] for image, path in zip(found, paths) if path in reasons}
@@ -91,12 +92,11 @@ def read_tree(root, min_images=1, people=None, verbose=1):
     )
 
 
-def _find(root, people):
+def _find(root, keep, most):
     try:
         with os.scandir(root) as entries:
             names = sorted(entry.name for entry in entries if entry.is_dir())
-        if people is not None:
-            names = sorted(set(names) & set(people))
+        names = list(filter(keep, names))[:most]
         found = [
             f"{name}/{file}"
             for name in names

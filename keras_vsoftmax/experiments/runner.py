@@ -136,6 +136,8 @@ def _clear(folder):
     """Remove what an earlier run left, so that nothing of it passes for this one's."""
     for name in (records.NAME, "progress.json", "best.keras", "last.keras"):
         (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("scores-*.npz"):
+        path.unlink()
     for name in ("backup", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """Face verification as LFW and SLLFW measure it: pairs, scores, and the figures of the protocol."""
 
-from keras_vsoftmax.verification.embeddings import embed_images, verify
+from keras_vsoftmax.verification.embeddings import available_pairs, embed_images, verify
 from keras_vsoftmax.verification.pairs import (
     Pairs,
     make_pairs,
@@ -20,6 +20,7 @@ from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 __all__ = [
     "Pairs",
     "VerificationResult",
+    "available_pairs",
     "cosine_scores",
     "embed_images",
     "equal_error_rate",

@@ -48,6 +48,40 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
     return embeddings
 
 
+def available_pairs(pairs, root, missing="error"):
+    """The pairs whose images are there and can be read; each image is decoded once to see it.
+
+    Args:
+        pairs: `Pairs`.
+        root: the folder in which the pairs' images lie.
+        missing: see `verify`.
+
+    Returns:
+        `Pairs`, all of them or, with `"skip"`, some.
+
+    Raises:
+        FileNotFoundError: an image cannot be read and `missing` is `"error"`; the message has the
+            pair.
+        ValueError: `missing` is neither, or no pair is left.
+        ImportError: Pillow is not installed.
+    """
+    if missing not in ("error", "skip"):
+        raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
+    paths = {image: os.path.join(root, image) for image in pairs.images()}
+    reasons = find_unreadable(list(paths.values()))
+    absent = [paths[a] in reasons or paths[b] in reasons for a, b in zip(pairs.first, pairs.second)]
+    if missing == "error" and any(absent):
+        index = int(np.argmax(absent))
+        reason = reasons.get(paths[pairs.first[index]]) or reasons[paths[pairs.second[index]]]
+        raise FileNotFoundError(
+            f"An image of {pairs.describe(index)} cannot be read under {root}. {reason}. "
+            f'There are {sum(absent)} such pairs of {len(pairs)}; missing="skip" leaves them out'
+        )
+    if all(absent):
+        raise ValueError(f"None of the {len(pairs)} pairs has both its images under {root}")
+    return pairs.select(~np.array(absent))
+
+
 def verify(
     model, pairs, root, score="cosine", flip=False, batch_size=128, missing="error", verbose=1
 ):
@@ -82,7 +116,7 @@ def verify(
     """
     if score not in _SCORES:
         raise ValueError(f"`score` must be one of {sorted(_SCORES)}. Received: score={score!r}")
-    found = _found(pairs, root, missing)
+    found = available_pairs(pairs, root, missing)
     images = found.images()
     paths = [os.path.join(root, image) for image in images]
     embeddings = embed_images(model, paths, batch_size, flip, verbose)
@@ -92,24 +126,6 @@ def verify(
     return evaluate_scores(
         _SCORES[score](first, second), found.matched, found.folds, skipped=len(pairs) - len(found)
     )
-
-
-def _found(pairs, root, missing):
-    if missing not in ("error", "skip"):
-        raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
-    paths = {image: os.path.join(root, image) for image in pairs.images()}
-    reasons = find_unreadable(list(paths.values()))
-    absent = [paths[a] in reasons or paths[b] in reasons for a, b in zip(pairs.first, pairs.second)]
-    if missing == "error" and any(absent):
-        index = int(np.argmax(absent))
-        reason = reasons.get(paths[pairs.first[index]]) or reasons[paths[pairs.second[index]]]
-        raise FileNotFoundError(
-            f"An image of {pairs.describe(index)} cannot be read under {root}. {reason}. "
-            f'There are {sum(absent)} such pairs of {len(pairs)}; missing="skip" leaves them out'
-        )
-    if all(absent):
-        raise ValueError(f"None of the {len(pairs)} pairs has both its images under {root}")
-    return pairs.select(~np.array(absent))
 
 
 def _embedder(model, flip):

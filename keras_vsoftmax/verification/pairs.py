@@ -1,5 +1,6 @@
 """Lists of face pairs: LFW's and SLLFW's files, and pairs made from any folder of people."""
 
+import collections
 import dataclasses
 import itertools
 import pathlib
@@ -65,6 +66,15 @@ class Pairs:
     def in_folds(self, folds):
         """The pairs of the folds given."""
         return self.select(np.isin(self.folds, list(folds)))
+
+    def first_of_each(self, count):
+        """The first `count` matched and the first `count` mismatched pairs of each fold."""
+        seen = collections.Counter()
+        keep = []
+        for kind in zip(self.folds.tolist(), self.matched.tolist()):
+            seen[kind] += 1
+            keep.append(seen[kind] <= count)
+        return self.select(keep)
 
     def without(self, people):
         """The pairs that name none of `people`."""

@@ -36,7 +36,9 @@ def test_people_with_too_few_images_are_left_out(face_folder, tmp_path):
 
 
 def test_only_the_people_asked_for(face_folder, tmp_path):
-    tree = read_tree(face_folder(tmp_path), people={"p03", "p01", "someone else"}, verbose=0)
+    tree = read_tree(
+        face_folder(tmp_path), keep={"p03", "p01", "someone else"}.__contains__, verbose=0
+    )
     assert tree.people == ("p01", "p03")
 
 
