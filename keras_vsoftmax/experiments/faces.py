@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.verification.images import find_unreadable, load_image
+from keras_vsoftmax.verification.pairs import person_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm")
 
@@ -73,7 +74,7 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
     by_person = {}
     for image in found:
         if image not in unreadable:
-            by_person.setdefault(image.partition("/")[0], []).append(image)
+            by_person.setdefault(person_of(image), []).append(image)
     kept = {name: images for name, images in by_person.items() if len(images) >= min_images}
     if not kept:
         first = next(iter(unreadable.items()), None)

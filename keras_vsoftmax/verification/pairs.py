@@ -216,12 +216,10 @@ def read_sllfw_pairs(path, pairs_per_fold=600):
     )
 
 
-def make_pairs(images, folds=10, pairs_per_fold=None, seed=0):
+def make_pairs(images, folds=10, pairs_per_fold=None, seed=0, disjoint=True):
     """Draw pairs from any set of people, after LFW's plan.
 
-    The people are dealt to the folds at random, so that no person is in two folds. Each fold has as
-    many matched pairs as mismatched ones, drawn without repetition; a mismatched pair is of two
-    people of the fold.
+    Each fold has as many matched pairs as mismatched ones, drawn without repetition.
 
     Args:
         images: paths `PERSON/IMAGE.jpg`.
@@ -229,6 +227,9 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0):
         pairs_per_fold: int, how many matched and how many mismatched pairs a fold has at most;
             `None` takes all matched pairs.
         seed: int, of the draws.
+        disjoint: whether people are dealt to the folds, so that none is in two of them, as in
+            LFW. With few people that leaves few pairs of two people; if false, pairs are drawn
+            from all people and then dealt.
 
     Returns:
         `Pairs`; in each fold the matched ones come first.
@@ -246,34 +247,49 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0):
     by_person = {}
     for image in sorted(images):
         by_person.setdefault(person_of(image), []).append(image)
-    if folds < 1 or len(by_person) < 2 * folds:
+    needed = 2 * folds if disjoint else 2
+    if folds < 1 or len(by_person) < needed:
         raise ValueError(
-            "Every fold needs two people. "
+            f"{folds} folds need {needed} people. "
             f"Received: folds={folds} for images of {len(by_person)} people"
         )
     rng = np.random.default_rng(seed)
-    people = rng.permutation(sorted(by_person))
+    groups = [by_person[person] for person in rng.permutation(sorted(by_person))]
+    dealt = (
+        [_all_pairs(groups[fold::folds]) for fold in range(folds)]
+        if disjoint
+        else zip(*(_deal(kind, folds, rng) for kind in _all_pairs(groups)))
+    )
     pairs, matched, fold_of = [], [], []
-    for fold in range(folds):
-        groups = [by_person[person] for person in people[fold::folds]]
-        same = [pair for group in groups for pair in itertools.combinations(group, 2)]
-        other = [
-            pair
-            for one, another in itertools.combinations(groups, 2)
-            for pair in itertools.product(one, another)
-        ]
+    for fold, (same, other) in enumerate(dealt, start=1):
         if not same:
             raise ValueError(
-                f"Fold {fold + 1} has no matched pair, since each of its people has one image. "
-                f"Received: {len(by_person)} people for {folds} folds"
+                f"Fold {fold} has no matched pair: too few people have two images. "
+                f"Received: folds={folds} for images of {len(by_person)} people"
             )
         size = min(len(same), len(other), pairs_per_fold or len(same))
         for choices, is_matched in ((same, True), (other, False)):
             drawn = np.sort(rng.choice(len(choices), size, replace=False))
             pairs += [choices[i] for i in drawn]
             matched += [is_matched] * size
-            fold_of += [fold + 1] * size
+            fold_of += [fold] * size
     return Pairs([a for a, _ in pairs], [b for _, b in pairs], matched, fold_of)
+
+
+def _all_pairs(groups):
+    """The matched and the mismatched pairs of some people, each a list of their images."""
+    same = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    other = [
+        pair
+        for one, another in itertools.combinations(groups, 2)
+        for pair in itertools.product(one, another)
+    ]
+    return same, other
+
+
+def _deal(pairs, folds, rng):
+    order = rng.permutation(len(pairs))
+    return [[pairs[i] for i in np.sort(order[fold::folds])] for fold in range(folds)]
 
 
 def _lines(path):

@@ -151,6 +151,27 @@ def test_made_pairs_are_balanced_true_and_share_no_person_between_folds():
         assert not set(inside.people()) & set(pairs.select(pairs.folds != fold).people())
 
 
+def test_made_pairs_of_few_people_use_all_of_them():
+    images = [f"p{person}/{number}.pgm" for person in range(10) for number in range(10)]
+    pairs = make_pairs(images, folds=10, disjoint=False)
+    assert len(set(zip(pairs.first, pairs.second))) == len(pairs) == 900
+    people = [(a.split("/")[0], b.split("/")[0]) for a, b in zip(pairs.first, pairs.second)]
+    assert [a == b for a, b in people] == pairs.matched.tolist()
+    assert len({pair for pair in people if pair[0] != pair[1]}) == 45
+    for fold in range(1, 11):
+        inside = pairs.in_folds([fold])
+        assert (len(inside), inside.matched.sum()) == (90, 45)
+
+
+def test_first_of_each_kind_in_each_fold():
+    images = [f"p{person}/{number}.pgm" for person in range(4) for number in range(5)]
+    pairs = make_pairs(images, folds=2)
+    few = pairs.first_of_each(3)
+    assert few.folds.tolist() == [1] * 6 + [2] * 6
+    assert few.matched.tolist() == ([True] * 3 + [False] * 3) * 2
+    assert few.first[:3] == pairs.first[:3]
+
+
 def test_made_pairs_follow_the_seed_and_the_limit():
     images = [f"p{person}/{number}.pgm" for person in range(4) for number in range(5)]
     one, two, other = (make_pairs(images, 2, pairs_per_fold=7, seed=seed) for seed in (1, 1, 2))
