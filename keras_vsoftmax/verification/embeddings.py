@@ -33,6 +33,19 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
 
     Raises:
         ValueError: the model has no single image input of known size, or no (batch, d) output.
+        ImportError: Pillow is not installed.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import keras
+    >>> from PIL import Image
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "face.png"
+    >>> Image.new("RGB", (96, 112)).save(path)
+    >>> image = keras.Input((56, 48, 3))
+    >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    >>> embed_images(model, [path], verbose=0).tolist()
+    [[0.0, 0.0, 0.0]]
     """
     embedder = _embedder(model, flip)
     embeddings = np.empty((len(paths), embedder.output_shape[-1]), np.float32)

@@ -76,6 +76,12 @@ def evaluate_scores(scores, matched, folds, skipped=0):
     Raises:
         ValueError: as `kfold_accuracy` and `roc` do.
         ImportError: scikit-learn is not installed.
+
+    Example:
+
+    >>> result = evaluate_scores([0.9, 0.2, 0.7, 0.3], [1, 0, 1, 0], folds=[1, 1, 2, 2])
+    >>> result.accuracy, result.auc, result.equal_error_rate
+    (1.0, 1.0, 0.0)
     """
     scores, matched, folds = _checked(scores, matched, folds)
     fold_accuracies, thresholds = kfold_accuracy(scores, matched, folds)
