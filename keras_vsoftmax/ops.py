@@ -273,12 +273,14 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         top = ops.max(modified, axis=-1, keepdims=True)
         if v is not None:
             top = ops.where(v > top, v, top)
-        exponentials = ops.exp(modified - top)
+        # Logits are taken relative to the top throughout, so that large ones cost no digits.
+        centred = z - top
+        exponentials = ops.exp(centred if t is None else ops.where(mask, t - top, centred))
         total = ops.sum(exponentials, axis=-1, keepdims=True)
         if v is not None:
             virtual_exponential = ops.exp(v - top)
             total = total + virtual_exponential
-        shift = top + ops.log(total)
+        shift = ops.log(total)
         if offset is not None:
             shift = shift + offset
         shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
@@ -303,7 +305,7 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
                 grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return z - shift, backward
+        return centred - shift, backward
 
     return forward(*named.values())
 
