@@ -21,7 +21,10 @@ _POSTER = (
 
 def tables(records):
     """Markdown: one table for each group of records, with the heads that were measured."""
-    return "\n".join(_section(group, poster=False) for group in groups(records))
+    return "\n".join(
+        _faces(group) if _is_faces(group) else _section(group, poster=False)
+        for group in groups(records)
+    )
 
 
 def write(records, folder):
@@ -33,6 +36,8 @@ def write(records, folder):
     folder = pathlib.Path(folder)
     text = document(records)
     for index, group in enumerate(groups(records)):
+        if _is_faces(group):  # no test after each epoch
+            continue
         name = f"convergence-{index}-{any_record(group)['recipe']['name']}.png"
         figures.convergence(group, folder / name)
         text += f"\n![Test error against steps]({name})\n"
@@ -43,7 +48,8 @@ def write(records, folder):
 
 def document(records):
     """Markdown: every table of the poster, and beside it what was measured or that it was not."""
-    grouped = groups(records)
+    grouped = [group for group in groups(records) if not _is_faces(group)]
+    faces = [group for group in groups(records) if _is_faces(group)]
     parts = ["# Measured beside published", ""]
     for recipe in _POSTER:
         measured = [
@@ -57,11 +63,21 @@ def document(records):
     parts += [
         _section(group) for group in grouped if any_record(group)["recipe"]["name"] not in poster
     ]
+    parts += map(_faces, faces)
+    for name, known in published.VERIFICATION.items():
+        if not any(name in any_record(group)["verification"] for group in faces):
+            parts += [f"## Face verification, {name}", "", "Not run.", ""]
+            parts += _rows(
+                [["Head", "Published"]] + [[TITLES[h], f"{x:.2f}"] for h, x in known.items()]
+            )
+            parts += [""]
     return "\n".join(parts)
 
 
-def paired_difference(group, head, key="test_error", baseline="softmax"):
+def paired_difference(group, head, key="test_error", baseline="softmax", figure=last):
     """Mean difference of a head to the baseline over the seeds that both ran, with an interval.
+
+    The figure compared is `figure(record, key)`.
 
     Returns:
         `(mean, low, high)`, the bounds those of a 95% interval by Student's t, or `None` where
@@ -69,7 +85,7 @@ def paired_difference(group, head, key="test_error", baseline="softmax"):
     """
     runs, others = group.get(head, {}), group.get(baseline, {})
     common = sorted(runs.keys() & others)
-    differences = [last(runs[seed], key) - last(others[seed], key) for seed in common]
+    differences = [figure(runs[seed], key) - figure(others[seed], key) for seed in common]
     if head == baseline or len(differences) < 2:
         return None
     stats = require("scipy.stats", extra="examples", feature="Comparing heads")
@@ -100,9 +116,13 @@ def _caption(group):
         f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
         f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
         f"{recipe['learning_rate']:g}, {recipe['precision']}, {data['train_images']:,} training "
-        f"and {data['test_images']:,} test images. {_all(every, 'device')}; "
-        f"{_all([run['versions'] for run in every], 'keras', 'keras ')}; {_all(every, 'date')}."
+        f"and {data['test_images']:,} test images. {_provenance(every)}"
     )
+
+
+def _provenance(records):
+    keras = _all([run["versions"] for run in records], "keras", "keras ")
+    return f"{_all(records, 'device')}; {keras}; {_all(records, 'date')}."
 
 
 def _all(records, key, prefix=""):
@@ -136,7 +156,77 @@ def _table(name, group, key, own_runs, poster=True):
         rows += [
             [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
         ]
-    return ["| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows)]
+    return _rows([header, *rows])
+
+
+def _rows(lines):
+    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def _is_faces(group):
+    return "verification" in any_record(group)
+
+
+def _faces(group):
+    record = any_record(group)
+    recipe, data = record["recipe"], record["data"]
+    every = [run for runs in group.values() for run in runs.values()]
+    parts = [
+        f"## {recipe['title']}",
+        "",
+        f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
+        f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
+        f"{recipe['learning_rate']:g}, {recipe['precision']}, {data['train_images']:,} training "
+        f"images of {data['train_people']:,} people. {_provenance(every)}",
+        "",
+    ]
+    for name, test in data["tests"].items():
+        skipped = record["verification"][name]["skipped"]
+        parts += [
+            f"Verification on {name}, {test['pairs']:,} pairs in {len(test['folds'])} folds"
+            + (f", {skipped} of them skipped" if skipped else "")
+            + (", flip-augmented" if test["flip"] else "")
+            + ". Accuracy in %, mean over seeds, ± the standard error over the folds.",
+            "",
+            *_verification_table(name, group),
+            "",
+        ]
+    return "\n".join(parts)
+
+
+def _verification_table(name, group):
+    known = published.VERIFICATION.get(name, {})
+    fars = any_record(group)["verification"][name]["tar_at_far"]
+    header = ["Head", "Accuracy", "Minus softmax, paired, 95%", "AUC", "EER, %"]
+    header += [f"TAR at FAR {far}, %" for far in fars]
+    rows = []
+    for head in TITLES:
+        runs = [run["verification"][name] for run in group.get(head, {}).values()]
+        if not (runs or head in known):
+            continue
+        difference = paired_difference(
+            group, head, "accuracy", figure=lambda run, key: run["verification"][name][key]
+        )
+        row = [TITLES[head], "not run", "", "", "", *[""] * len(fars)]
+        if runs:
+            accuracy, error, auc, eer = (
+                statistics.fmean(run[key] for run in runs)
+                for key in ("accuracy", "standard_error", "auc", "equal_error_rate")
+            )
+            row[1] = f"{accuracy:.2f} ± {error:.2f} (n = {len(runs)})"
+            row[2:5] = [_interval(difference), f"{auc:.4f}", f"{eer:.2f}"]
+            for column, far in enumerate(fars, start=5):
+                values = [run["tar_at_far"][far] for run in runs]
+                row[column] = (
+                    "too few pairs" if None in values else f"{statistics.fmean(values):.2f}"
+                )
+        if known:
+            row.insert(1, f"{known[head]:.2f}" if head in known else "")
+        rows.append(row)
+    if known:
+        header.insert(1, "Published")
+    return _rows([header, *rows])
 
 
 def _mean(values, digits=2):
