@@ -1,5 +1,7 @@
 """A problem and a search space that cost next to nothing."""
 
+import gc
+
 import keras
 import numpy as np
 import pytest
@@ -17,6 +19,14 @@ class EagerSpace(tuning.HeadHyperModel):
         model = super().build(hp)
         model.run_eagerly = True
         return model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_collection():
+    """Keras Tuner collects garbage before each trial: spare it the imported libraries."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_a_function_of_the_hyperparameters_sees_the_others_and_adds_its_own(spac
 def test_other_backbones(space, kind, data):
     x, y = data
     if kind == "dict":
-        inputs = {"a": keras.Input((6,)), "b": keras.Input((6,))}
+        inputs = {name: keras.Input((6,), name=name) for name in ("a", "b")}
         backbone = keras.Model(inputs, keras.layers.Add()(list(inputs.values())))
         x = {"a": x, "b": x}
     elif kind == "layer":
@@ -143,7 +143,7 @@ def test_a_combination_that_the_backbone_refuses_fails_the_trial(space):
     ["loss", "val_loss", keras_tuner.Objective("val_loss", "min"), ["val_accuracy", "val_loss"]],
 )
 def test_a_loss_across_heads_is_refused(space, data, objective):
-    with pytest.raises(FatalValueError, match="cannot compare heads.*Received: objective='"):
+    with pytest.raises(FatalValueError, match=r"cannot compare heads.*Received: objective='"):
         space().check_objective(objective)
     space(heads=["arcface"]).check_objective(objective)
 

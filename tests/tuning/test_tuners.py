@@ -1,6 +1,5 @@
-import json
-
 import keras
+import keras_tuner
 import numpy as np
 import pytest
 from keras_tuner.errors import FailedTrialError, FatalValueError
@@ -99,6 +98,7 @@ def test_executions_of_a_trial_differ(space, data, tmp_path):
     assert not np.array_equal(*seen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_search_goes_on_where_it_was(kind, space, data, tmp_path):
     class Count(keras.callbacks.Callback):
@@ -146,7 +146,8 @@ def test_failed_trials_are_recorded_and_never_win(space, data, tmp_path):
             if getattr(self.model.head, "scale", 0) == 20:
                 self.model.head.kernel.assign(np.full((4, 3), np.nan))
 
-    tuner = make("GridSearch", space(refuse_one, **GRID), tmp_path)
+    hypermodel = space(refuse_one, **GRID)
+    tuner = make("GridSearch", hypermodel, tmp_path, max_consecutive_failed_trials=4)
     search(tuner, data, callbacks=[Diverge()])
     status = {
         (values.get("cosface_margin"), values.get("cosface_scale")): (state, score)
@@ -162,10 +163,7 @@ def test_failed_trials_are_recorded_and_never_win(space, data, tmp_path):
     assert sum("Training diverged" in (message or "") for message in messages) == 1
     assert len(tuner.get_best_models(5)) == 2
     assert len(tuner.get_best_hyperparameters(5)) == 2
-    assert (
-        "no such combination"
-        in json.loads((tmp_path / "search/trial_0003/trial.json").read_text())["message"]
-    )
+    assert trials(make("GridSearch", hypermodel, tmp_path)) == trials(tuner)  # as it is on disk
 
 
 def test_failures_in_a_row_end_the_search_and_are_explained(space, data, tmp_path):
@@ -194,7 +192,7 @@ def test_a_metric_of_the_users_own_is_the_objective(space, data, tmp_path):
         "RandomSearch",
         space(),
         tmp_path,
-        objective="val_top2",
+        objective=keras_tuner.Objective("val_top2", "max"),
         metrics=metrics,
         max_trials=1,
     )
