@@ -137,7 +137,7 @@ class Head(keras.layers.Layer):
 
     def _plain_logits(self, features, kernel):
         """z (..., units) from features (..., d) and kernel (d, units), both in `output_dtype`."""
-        return kops.matmul(features, kernel)
+        return ops.product(features, kernel)
 
     def _training_terms(self, logits, features, kernel, labels):
         """The arguments of `ops.log_probs` that make L: virtual, target, ids, offset."""
@@ -154,7 +154,8 @@ class Head(keras.layers.Layer):
             label_logit = ops.pick(logits, labels.ids)
         else:
             label_logit = kops.sum(labels.rows * logits, axis=-1)
-        return {"offset": self.label_smoothing * (label_logit - kops.mean(logits, axis=-1))}
+        mean = kops.sum(logits, axis=-1) / self.units
+        return {"offset": self.label_smoothing * (label_logit - mean)}
 
     def _rounded(self, inputs):
         """Features and kernel, rounded to the compute dtype, held in the output dtype.
