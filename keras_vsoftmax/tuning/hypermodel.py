@@ -40,6 +40,9 @@ class HeadHyperModel(keras_tuner.HyperModel):
         heads: Identifiers of the heads that are searched.
         optimizer: An optimizer class, or a function that returns an optimizer, with the
             keyword arguments `learning_rate` and `weight_decay`.
+        head_arguments: A function of the hyperparameters that returns a dict of further arguments
+            for whichever head, such as
+            `lambda hp: {"kernel_regularizer": keras.regularizers.L2(hp["weight_decay"])}`.
         seed: Integer. With it, the scores of a trial depend on the seed and on the trial's
             hyperparameters alone, and not on the trials before it: a search can be repeated,
             and resumed, and gives the same scores where the operations are deterministic.
@@ -74,6 +77,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         *,
         heads=head_lib.NAMES,
         optimizer=keras.optimizers.AdamW,
+        head_arguments=None,
         seed=None,
         **ranges,
     ):
@@ -87,6 +91,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self.classes = classes
         self.heads = _check_heads(heads, classes)
         self.optimizer = optimizer
+        self.head_arguments = head_arguments
         self.seed = seed
         self._training, self._knobs = range_lib.resolve(classes, self.heads, ranges)
         self._executions = collections.Counter()
@@ -100,6 +105,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
             name: range_lib.declare(hp, name, name, values, range_lib.FIRST.get(name))
             for name, values in self._training.items()
         }
+        if self.head_arguments is not None:
+            knobs = {**self.head_arguments(hp), **knobs}
         try:
             backbone = self._make_backbone(hp)
             if "embedding" in training:

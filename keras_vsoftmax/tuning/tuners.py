@@ -39,8 +39,13 @@ class _HeadTuner:
         # Not the constructor of the class beside this one, which makes an oracle of its own.
         keras_tuner.Tuner.__init__(self, oracle, hypermodel, **of_tuner)
 
+    @property
+    def is_worker(self):
+        """Whether this process trains for a chief, which alone knows the results."""
+        return self._is_worker()
+
     def search(self, *args, **kwargs):
-        if self._is_worker():
+        if self.is_worker:
             super().search(*args, **kwargs)
             return
         is_chief = "KERASTUNER_ORACLE_IP" in os.environ
@@ -50,7 +55,7 @@ class _HeadTuner:
             raise self.oracle.failure
 
     def run_trial(self, trial, *args, **kwargs):
-        with _every(_BEAT, self._show_life, trial.trial_id, when=self._is_worker()):
+        with _every(_BEAT, self._show_life, trial.trial_id, when=self.is_worker):
             return super().run_trial(trial, *args, **kwargs)
 
     def _show_life(self, trial_id):

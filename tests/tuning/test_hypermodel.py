@@ -41,6 +41,16 @@ def test_the_model_has_the_embedding_and_the_optimizer_of_the_trial(space):
     assert all(path.endswith("kernel") for path in decayed)
 
 
+def test_arguments_for_whichever_head(space):
+    def arguments(hp):
+        return {"kernel_regularizer": keras.regularizers.L2(hp["weight_decay"])}
+
+    hypermodel = space(weight_decay=0.5, head_arguments=arguments)
+    for name in ("softmax", "arcface"):
+        model = hypermodel.build(defaults(hypermodel, head=name))
+        assert float(model.head.kernel_regularizer.l2) == pytest.approx(0.5)
+
+
 def test_what_is_left_out_is_not_a_hyperparameter(space):
     nothing = dict.fromkeys(["embedding", "learning_rate", "weight_decay", "batch_size"])
     hp = keras_tuner.HyperParameters()
