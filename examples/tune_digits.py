@@ -20,13 +20,6 @@ from keras_vsoftmax import heads, tuning
 from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments import environment, search
 
-BUDGETS = {
-    "RandomSearch": lambda trials, epochs: {"max_trials": trials},
-    "BayesianOptimization": lambda trials, epochs: {"max_trials": trials},
-    "GridSearch": lambda trials, epochs: {"max_trials": trials},
-    "Hyperband": lambda trials, epochs: {"max_epochs": epochs},
-}
-
 
 def backbone(hp):
     width = hp.Choice("width", [16, 32])
@@ -54,7 +47,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tuner", choices=BUDGETS, default="RandomSearch")
+    parser.add_argument("--tuner", choices=search.TUNERS, default="RandomSearch")
     parser.add_argument("--heads", nargs="+", choices=heads.NAMES, default=heads.NAMES)
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=12)
@@ -74,22 +67,21 @@ def main(argv=None):
 
     environment.deterministic()
     known, unseen = digits()
-    tuner = getattr(tuning, args.tuner)(
+    tuner = search.make_tuner(
+        args.tuner,
         space(seed=0),
+        args.trials,
+        args.epochs,
         directory=args.out,
         project_name=name,
         overwrite=args.overwrite,
-        **BUDGETS[args.tuner](args.trials, args.epochs),
     )
     tuner.search(*known, validation_split=0.25, epochs=args.epochs, verbose=2)
     if tuner.is_worker:
         return
-    print(f"\nBest trials\n\n{search.table(tuner)}\n")
     path = args.out / f"{name}.keras"
-    errors = search.rematch(
-        tuner, space, known, unseen, args.seeds, path, epochs=args.epochs, verbose=0
-    )
-    print(f"{search.verdict(errors)}\n\nThe winner of seed {args.seeds[0]}: {path}")
+    training = {"epochs": args.epochs, "verbose": 0}
+    search.conclude(tuner, space, known, unseen, args.seeds, path, **training)
 
 
 if __name__ == "__main__":

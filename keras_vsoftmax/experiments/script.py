@@ -33,9 +33,7 @@ def train(recipe, args):
     Returns:
         The `ImageSet`, and a list of `(run, record)`, seed by seed.
     """
-    check_writable(args.out)
-    strategy = _strategy(args.strategy)
-    images = _data(recipe, args)
+    strategy, images = prepare(recipe, args)
     recipe = options.resolve(recipe, args, len(images.x_train))
     variant = "synthetic" if args.synthetic else "quick" if args.quick else ""
     runs = [
@@ -44,6 +42,13 @@ def train(recipe, args):
         for head in options.chosen_heads(args)
     ]
     return images, [(run, runner.train(run, images, strategy, args.resume)) for run in runs]
+
+
+def prepare(recipe, args):
+    """The strategy, or `None`, and the `ImageSet` that the options name."""
+    check_writable(args.out)
+    strategy = _strategy(args.strategy)
+    return strategy, _data(recipe, args)
 
 
 def show(results, figure=None):

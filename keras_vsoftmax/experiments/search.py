@@ -1,11 +1,27 @@
-"""What the example searches do once the trials are done: a table, a fair rematch, a file."""
+"""What the example searches share: the budget, the table of the best, a fair rematch."""
 
 import statistics
 
 import keras
 
-from keras_vsoftmax import strategies
+from keras_vsoftmax import strategies, tuning
+from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.files import atomic_path
+
+TUNERS = ("RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch")
+
+
+def make_tuner(name, space, trials, epochs, **settings):
+    """A tuner by its name, with a budget of so many trials; Hyperband's are the epochs of one."""
+    budget = {"max_epochs": epochs} if name == "Hyperband" else {"max_trials": trials}
+    return getattr(tuning, name)(space, **budget, **settings)
+
+
+def conclude(tuner, make_space, train, test, seeds, path, **settings):
+    """Prints the best trials and the rematch, see `table` and `rematch`."""
+    print(f"\nBest trials\n\n{table(tuner)}\n", flush=True)
+    errors = rematch(tuner, make_space, train, test, seeds, path, **settings)
+    print(f"{verdict(errors)}\n\nThe winner, trained with seed {seeds[0]}: {path}")
 
 
 def table(tuner, count=5):
@@ -42,11 +58,11 @@ def rematch(tuner, make_space, train, test, seeds, path, strategy=None, **fit):
         A dict from the title of a contender to its test errors in %, seed by seed.
 
     Raises:
-        RuntimeError: Where no trial was completed.
+        ExperimentError: Where no trial was completed.
     """
     best = tuner.get_best_hyperparameters()
     if not best:
-        raise RuntimeError("No trial was completed: the search has nothing to show")
+        raise ExperimentError("No trial was completed: the search has nothing to show")
     winner, rival = best[0], _softmax(tuner, best[0])
     contenders = {winner["head"]: winner}
     if rival["head"] not in contenders:
