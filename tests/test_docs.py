@@ -1,4 +1,7 @@
-"""Every example of a docstring and every Python snippet of the documents runs."""
+"""Every example of a docstring, and every Python snippet of README and docs/heads.md, runs.
+
+The guides whose snippets need a model or data first are tested with their subjects.
+"""
 
 import doctest
 import importlib
@@ -11,7 +14,7 @@ import pytest
 import keras_vsoftmax
 
 ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "heads.md"]
 MODULES = [
     module.name for module in pkgutil.walk_packages(keras_vsoftmax.__path__, "keras_vsoftmax.")
 ]
