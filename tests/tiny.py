@@ -39,9 +39,7 @@ def backbone(seed=0):
 def classifier(head="virtual", units=UNITS, loss=None, head_arguments=None, **compiling):
     """A compiled classifier, with the same weights each time."""
     init = keras.initializers.GlorotUniform(seed=7)
-    head = keras_vsoftmax.heads.get(
-        head, units, kernel_initializer=init, **(head_arguments or {})
-    )
+    head = keras_vsoftmax.heads.get(head, units, kernel_initializer=init, **(head_arguments or {}))
     model = keras_vsoftmax.Classifier(backbone(), head)
     compiling.setdefault("optimizer", keras.optimizers.SGD(0.1))
     model.compile(loss=loss, **compiling)
