@@ -76,7 +76,7 @@ def test_export_of_a_backbone_with_a_dict(tmp_path):
 def test_export_of_a_backbone_whose_input_is_not_known(tmp_path):
     tf = pytest.importorskip("tensorflow")
     model = keras_vsoftmax.Classifier(keras.layers.Dense(4), keras_vsoftmax.VirtualSoftmax(3))
-    with pytest.raises(ValueError, match="pass `input_signature`.*input_signature=None"):
+    with pytest.raises(ValueError, match=r"pass `input_signature`.*input_signature=None"):
         model.export(tmp_path / "served")
     signature = [keras.InputSpec(shape=(None, 4), dtype="float32")]
     model.export(tmp_path / "served", input_signature=signature, verbose=False)
@@ -86,7 +86,7 @@ def test_export_of_a_backbone_whose_input_is_not_known(tmp_path):
 
 
 def test_an_unknown_output(trained, tmp_path):
-    with pytest.raises(ValueError, match="log_probs, probs, logits. Received: output='labels'"):
+    with pytest.raises(ValueError, match=r"log_probs, probs, logits. Received: output='labels'"):
         trained.export(tmp_path / "served", output="labels")
 
 

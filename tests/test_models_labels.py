@@ -180,7 +180,7 @@ def test_rows_for_a_margin_head():
 
 def test_training_a_head_without_labels():
     head = keras_vsoftmax.VirtualSoftmax(3)
-    with pytest.raises(ValueError, match="labels=None with training=True"):
+    with pytest.raises(ValueError, match=r"labels=None with training=True"):
         head(np.ones((2, 4), "float32"), training=True)
 
 
@@ -231,16 +231,16 @@ def test_a_bad_label_with_zero_weight_is_no_good_label():
     x, y = stream_with(3)
     weight = np.ones(24)
     weight[10] = 0
-    with pytest.raises(ValueError, match="bad labels in epoch 1"):
+    with pytest.raises(ValueError, match=r"bad labels in epoch 1"):
         tiny.classifier().fit(tiny.Batches(x, y, weight), shuffle=False, verbose=0)
 
 
 def test_a_bad_label_in_a_stream_that_is_evaluated():
     x, y = stream_with(3)
     model = tiny.classifier(metrics=["accuracy"])
-    with pytest.raises(ValueError, match="Evaluation met bad labels: 1 of them"):
+    with pytest.raises(ValueError, match=r"Evaluation met bad labels: 1 of them"):
         model.evaluate(tiny.Batches(x, y), verbose=0)
-    with pytest.raises(ValueError, match="Evaluation met bad labels: 1 of them"):
+    with pytest.raises(ValueError, match=r"Evaluation met bad labels: 1 of them"):
         model.fit(*tiny.data(), validation_data=tiny.Batches(x, y), epochs=2, verbose=0)
     model.evaluate(*tiny.data(), verbose=0)
 
@@ -249,14 +249,14 @@ def test_bad_labels_are_told_from_those_of_the_validation_and_counted():
     x, y = stream_with(3)
     y[0] = -1
     model = tiny.classifier()
-    with pytest.raises(ValueError, match="Training met bad labels in epoch 1: 2 of them"):
+    with pytest.raises(ValueError, match=r"Training met bad labels in epoch 1: 2 of them"):
         model.fit(tiny.Batches(x, y), validation_data=tiny.data(), shuffle=False, verbose=0)
 
 
 def test_divergence_is_told_from_bad_labels():
     x, y = tiny.data()
     model = tiny.classifier(optimizer=keras.optimizers.SGD(1e30))
-    with pytest.raises(FloatingPointError, match="every label was valid.*steps before were"):
+    with pytest.raises(FloatingPointError, match=r"every label was valid.*steps before were"):
         model.fit(x, y, batch_size=8, epochs=5, verbose=0)
 
 
@@ -266,7 +266,7 @@ def test_check_array_without_a_rank():
     labels.check_array(np.array([[0.5, 0.5, 0.0]]), units=3)
     labels.check_array(np.zeros((0, 3)), units=3)
     labels.check_array([0, 1, -1], units=3, ignore_class=-1)
-    with pytest.raises(ValueError, match="the sum 1.5"):
+    with pytest.raises(ValueError, match=r"the sum 1.5"):
         labels.check_array(np.array([[0.5, 0.5, 0.5]]), units=3)
-    with pytest.raises(ValueError, match="or ignore_class=-1. Received: -2"):
+    with pytest.raises(ValueError, match=r"or ignore_class=-1. Received: -2"):
         labels.check_array([0, 1, -2], units=3, ignore_class=-1)
