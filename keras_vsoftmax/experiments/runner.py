@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import shlex
 import shutil
 import statistics
 import sys
@@ -106,6 +107,7 @@ def train(run, data, strategy=None, resume=False):
         trained.fit(
             batches,
             epochs=epochs,
+            shuffle=False,  # the batches are shuffled; Keras would reorder them unrepeatably
             validation_data=(data.x_test, data.y_test),
             validation_batch_size=recipe.batch_size,
             callbacks=[
@@ -131,7 +133,7 @@ def train(run, data, strategy=None, resume=False):
         "device": environment.device(),
         "versions": environment.versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
     }
     records.write(record, record_path)
     shutil.rmtree(folder / "backup")
