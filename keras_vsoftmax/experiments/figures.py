@@ -23,7 +23,8 @@ def convergence(group, path):
         runs = [record["epochs"] for record in group[head].values()]
         steps = [row["iterations"] for row in runs[0]]
         errors = [[row["test_error"] for row in epoch] for epoch in zip(*runs)]
-        line = axes.plot(steps, [statistics.fmean(epoch) for epoch in errors], label=TITLES[head])
+        means = [statistics.fmean(epoch) for epoch in errors]
+        line = axes.plot(steps, means, marker=".", label=TITLES[head])
         if len(runs) > 1:
             axes.fill_between(
                 steps,

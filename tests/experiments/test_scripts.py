@@ -65,8 +65,8 @@ def test_a_run_leaves_models_and_a_record(npz, capsys):
         left = [name for name in _files(folder) if not name.startswith("tensorboard")]
         assert left == ["best.keras", "last.keras", "record.json"]
         assert [row["epoch"] for row in record["epochs"]] == [1, 2]
-        assert [row["iterations"] for row in record["epochs"]] == [1, 2]
-        assert record["recipe"]["drops"] == [1, 2]
+        assert [row["iterations"] for row in record["epochs"]] == [2, 4]
+        assert record["recipe"]["drops"] == [3, 3]
         assert record["data"]["train_images"] == 160
         assert keras.__version__ == record["versions"]["keras"]
         # The model on disk takes images alone and makes the reported error.
