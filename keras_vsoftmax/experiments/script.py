@@ -40,9 +40,7 @@ def train(recipe, args, load=None):
     Returns:
         The data, and a list of `(run, record)`, seed by seed.
     """
-    check_writable(args.out)
-    strategy = _strategy(args.strategy)
-    data = (load or _image_set)(recipe, args)
+    strategy, data = prepare(recipe, args, load)
     recipe = options.resolve(recipe, args, data.samples)
     variant = "synthetic" if args.synthetic else "quick" if args.quick else ""
     runs = [
@@ -51,6 +49,13 @@ def train(recipe, args, load=None):
         for head in options.chosen_heads(args)
     ]
     return data, [(run, runner.train(run, data, strategy, args.resume)) for run in runs]
+
+
+def prepare(recipe, args, load=None):
+    """The strategy, or `None`, and the data that the options name; `load` as for `train`."""
+    check_writable(args.out)
+    strategy = _strategy(args.strategy)
+    return strategy, (load or _image_set)(recipe, args)
 
 
 def show(results, figure=None):

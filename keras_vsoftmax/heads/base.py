@@ -118,7 +118,7 @@ class Head(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
-            self._check_label_shape(labels.shape, inputs.shape[:-1])
+            label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     def get_config(self):
@@ -177,15 +177,9 @@ class Head(keras.layers.Layer):
                 "Received: labels=None with training=True"
             )
         leading_shape = tuple(logits.shape)[:-1]
-        self._check_label_shape(labels.shape, leading_shape)
-        return label_lib.interpret(labels, self.units, leading_shape, logits.dtype)
-
-    def _check_label_shape(self, shape, leading_shape):
-        if label_lib.is_rows(shape, self.units, leading_shape) and not self.accepts_rows:
-            raise ValueError(
-                f"{type(self).__name__} takes class ids only: a margin has no meaning for rows "
-                f"of probabilities. Received: labels.shape={tuple(shape)}"
-            )
+        return label_lib.interpret(
+            labels, self.units, leading_shape, logits.dtype, self.accepts_rows
+        )
 
     def _feature_dim(self, inputs_shape):
         if len(inputs_shape) < 2 or inputs_shape[-1] is None:
