@@ -49,9 +49,8 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
     def __call__(self, y_true, y_pred, sample_weight=None):
         # Keras computes a loss in floatx, which would round a float64 prediction, and under a
         # half-precision floatx the ids.
-        self._dtype = keras.backend.result_type(
-            keras.backend.standardize_dtype(y_pred.dtype), "float32"
-        )
+        wide = keras.backend.standardize_dtype(y_pred.dtype) == "float64"
+        self._dtype = "float64" if wide else "float32"
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):

@@ -1,6 +1,7 @@
 """NormFace: scaled cosines."""
 
 import keras
+from keras import ops as kops
 
 from keras_vsoftmax import ops
 from keras_vsoftmax.heads.base import Head, check_range
@@ -44,5 +45,5 @@ class NormFace(Head):
         return ops.unit_class_logits(self.scale * ops.unit(features), kernel)
 
     def _label_length(self, features, kernel, ids):
-        """s: z_y = s cos theta_y. For the margin heads over these logits."""
-        return self.scale
+        """s, since z_y = s cos theta_y: for the margin heads over these logits."""
+        return self.scale * kops.ones_like(features[..., 0])

@@ -1,0 +1,72 @@
+"""Gradients on whichever Keras backend is set, as NumPy arrays."""
+
+import contextlib
+
+import keras
+import numpy as np
+
+BACKEND = keras.backend.backend()
+
+
+def float64_allowed():
+    """A context in which the backend computes in float64."""
+    if BACKEND == "jax":
+        import jax
+
+        return jax.enable_x64(True)
+    return contextlib.nullcontext()
+
+
+def value_and_gradients(function, *arrays):
+    """Returns function(*tensors) as NumPy, and the gradients of its sum to each array."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        tensors = [tf.convert_to_tensor(array) for array in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+            total = tf.reduce_sum(value)
+        gradients = tape.gradient(total, tensors, unconnected_gradients="zero")
+        gradients = [tf.convert_to_tensor(g) for g in gradients]
+    elif BACKEND == "jax":
+        import jax
+
+        def total_and_value(*tensors):
+            value = function(*tensors)
+            return value.sum(), value
+
+        grad = jax.grad(total_and_value, argnums=tuple(range(len(arrays))), has_aux=True)
+        gradients, value = grad(*[jax.numpy.asarray(array) for array in arrays])
+    else:
+        import torch
+
+        tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+        value = function(*tensors)
+        value.sum().backward()
+        gradients = [torch.zeros_like(t) if t.grad is None else t.grad for t in tensors]
+        value = value.detach()
+    to_numpy = keras.ops.convert_to_numpy
+    return to_numpy(value), [to_numpy(gradient) for gradient in gradients]
+
+
+def call_head(head, kernel, features, labels, training=True):
+    """The head's output with another kernel in its place, differentiable in the kernel."""
+    non_trainable = [variable.value for variable in head.non_trainable_variables]
+    output, _ = head.stateless_call([kernel], non_trainable, features, labels, training=training)
+    return output
+
+
+def losses_and_gradients(head, kernel, features, labels, loss=None):
+    """Losses of each row in training, and the gradients of their sum to features and kernel."""
+    from keras_vsoftmax import VirtualSoftmaxLoss
+
+    loss = loss or VirtualSoftmaxLoss(reduction=None)
+    if not head.built:
+        head.build(features.shape)
+
+    def function(features, kernel):
+        return loss(labels, call_head(head, kernel, features, labels))
+
+    value, (by_features, by_kernel) = value_and_gradients(function, features, kernel)
+    return np.asarray(value), by_features, by_kernel
