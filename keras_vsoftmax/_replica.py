@@ -25,6 +25,17 @@ def total(value):
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(value))
 
 
+def require_rows(value, reason):
+    """Ends the step with an error where this replica has no rows of the global batch."""
+    import tensorflow as tf
+
+    tf.debugging.assert_positive(
+        tf.shape(value)[0],
+        f"The global batch has fewer rows than there are replicas ({count()}), so that some of "
+        f"them got none. {reason}",
+    )
+
+
 def _context():
     if keras.backend.backend() != "tensorflow":
         return None

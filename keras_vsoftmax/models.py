@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import ops as kops
 
-from keras_vsoftmax import _global_loss, _multi_worker
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax._extras import require
+from keras_vsoftmax._replicated import ReplicatedTraining
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 
 _EXPORT_OUTPUTS = ("log_probs", "probs", "logits")
@@ -22,7 +22,7 @@ class _Labelled(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(keras.Model):
+class Classifier(ReplicatedTraining, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -138,22 +138,10 @@ class Classifier(keras.Model):
         _require_labels(y)
         return super().train_step(*state, (_Labelled(x, y), y, sample_weight))
 
-    # One step on several replicas.
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        loss = super().compute_loss(x, y, y_pred, sample_weight, training)
-        return _global_loss.global_loss(loss, self.losses, self.loss, y, y_pred, sample_weight)
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Of Keras's TensorFlow trainer only.
-        if iterator is not None and self._distribute_strategy is not None:
-            data_batch = _multi_worker.local_batch(iterator, self.distribute_strategy)
-        super()._maybe_symbolic_build(data_batch=data_batch)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         _require_labels(y)
         self._invalid_labels.update_state(self._count_invalid(y, y_pred))
-        return _multi_worker.reducible(super().compute_metrics(x, y, y_pred, sample_weight))
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def get_metrics_result(self):
         results = super().get_metrics_result()
