@@ -7,6 +7,7 @@ differ, the mean of the replicas' means is not the mean of the batch (keras 3.15
 
 import keras
 from keras import ops as kops
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_vsoftmax import _replica
 
@@ -66,7 +67,7 @@ class _Ones(keras.losses.Loss):
     def call(self, y_true, y_pred):
         values = self._loss_fn.call(y_true, y_pred)
         ones = kops.ones_like(values)
-        mask = getattr(values, "_keras_mask", None)
+        mask = get_keras_mask(values)
         if mask is not None:
-            ones._keras_mask = mask
+            set_keras_mask(ones, mask)
         return ones

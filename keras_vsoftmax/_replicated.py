@@ -12,7 +12,7 @@ class ReplicatedTraining:
     strategy, and on the other backends, it changes nothing.
     """
 
-    def fit(self, *args, batch_size=None, **kwargs):
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
         strategy = getattr(self, "_distribute_strategy", None)
         replicas = 1 if strategy is None else strategy.num_replicas_in_sync
         if batch_size is not None and batch_size < replicas:
@@ -20,7 +20,7 @@ class ReplicatedTraining:
                 "`batch_size` is that of the global batch, which must have a row for each of the "
                 f"{replicas} replicas. Received: batch_size={batch_size}"
             )
-        return super().fit(*args, batch_size=batch_size, **kwargs)
+        return super().fit(x, y, batch_size, *args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if training and _replica.count() > 1 and self._has_local_batch_statistics():

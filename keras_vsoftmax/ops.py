@@ -18,6 +18,25 @@ def _upstream(args, upstream):
     return args[-1] if upstream is None else upstream
 
 
+def product(features, kernel):
+    """features . kernel, in their dtype.
+
+    `keras.ops.matmul` would compute in float32 under float64 on torch.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+
+    Returns:
+        Float tensor (..., units).
+    """
+    if len(features.shape) == 2:
+        return features @ kernel
+    leading = ops.shape(features)[:-1]
+    flat = ops.reshape(features, (-1, features.shape[-1]))
+    return ops.reshape(flat @ kernel, (*leading, kernel.shape[1]))
+
+
 def norm(x, axis=-1):
     """Euclidean norm along an axis, with the gradient 0 at the zero vector.
 
@@ -37,7 +56,7 @@ def norm(x, axis=-1):
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
-            return x * ops.expand_dims(ops.divide_no_nan(g, length), axis)
+            return x * ops.expand_dims(_divide_or_zero(g, length), axis)
 
         return length, backward
 
@@ -65,7 +84,7 @@ def label_norms(kernel, ids):
         def backward(*args, upstream=None):
             g = ops.reshape(_upstream(args, upstream), (-1,))
             g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * ops.divide_no_nan(g, lengths), None
+            return kernel * _divide_or_zero(g, lengths), None
 
         return ops.take(lengths, ids), backward
 
@@ -120,12 +139,12 @@ def unit_class_logits(features, kernel):
 
         return inverse, backward
 
-    return ops.matmul(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
+    return product(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
 
 
 def _inverse_norm(x, axis):
     length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
-    return ops.divide_no_nan(ops.ones_like(length), length)
+    return _divide_or_zero(ops.ones_like(length), length)
 
 
 def pick(x, ids):
@@ -208,7 +227,7 @@ def literal_logits(features, kernel, ids):
     features, kernel = ops.convert_to_tensor(features), ops.convert_to_tensor(kernel)
     label_kernel = ops.take(kernel, ops.convert_to_tensor(ids), axis=1)  # (d, ...)
     virtual = norm(features) * norm(label_kernel, axis=0)
-    return ops.concatenate([ops.matmul(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
+    return ops.concatenate([product(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
 
 
 def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, guard=True):
@@ -253,13 +272,15 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         modified = z if t is None else ops.where(mask, t, z)
         top = ops.max(modified, axis=-1, keepdims=True)
         if v is not None:
-            top = ops.maximum(top, v)
-        exponentials = ops.exp(modified - top)
+            top = ops.where(v > top, v, top)
+        # Logits are taken relative to the top throughout, so that large ones cost no digits.
+        centred = z - top
+        exponentials = ops.exp(centred if t is None else ops.where(mask, t - top, centred))
         total = ops.sum(exponentials, axis=-1, keepdims=True)
         if v is not None:
             virtual_exponential = ops.exp(v - top)
             total = total + virtual_exponential
-        shift = top + ops.log(total)
+        shift = ops.log(total)
         if offset is not None:
             shift = shift + offset
         shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
@@ -284,9 +305,13 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
                 grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return z - shift, backward
+        return centred - shift, backward
 
     return forward(*named.values())
+
+
+def _divide_or_zero(a, b):
+    return a / ops.where(b > 0, b, float("inf"))
 
 
 def cosine(dot, length):

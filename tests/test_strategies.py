@@ -1,5 +1,3 @@
-"""Strategies by name: which come, and what is refused."""
-
 import json
 import types
 
@@ -9,76 +7,80 @@ import pytest
 from keras_vsoftmax import strategies
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
-HOSTS = {"worker": ["127.0.0.1:1", "127.0.0.1:2"]}
+only_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
 
 
 @pytest.mark.core
-def test_one_device_needs_no_strategy():
+def test_none_is_one_device():
     assert strategies.get("none") is None
     with strategies.scope(None):
         pass
 
 
 @pytest.mark.core
-def test_unknown_name_is_refused():
+def test_unknown():
     with pytest.raises(ValueError, match=r"auto, none, mirrored, multiworker.*'tpu'"):
         strategies.get("tpu")
 
 
 @pytest.mark.core
-@pytest.mark.skipif(TENSORFLOW, reason="the backend that has strategies")
-@pytest.mark.parametrize("name", ["mirrored", "multiworker"])
-def test_other_backends_are_refused(name):
+@pytest.mark.skipif(TENSORFLOW, reason="the other backends")
+def test_another_backend():
     assert strategies.get("auto") is None
-    with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow"):
-        strategies.get(name)
+    for name in ("mirrored", "multiworker"):
+        with pytest.raises(ValueError, match=f"'{name}' needs KERAS_BACKEND=tensorflow"):
+            strategies.get(name)
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
-def test_auto_mirrors_over_all_gpus_from_two_on(monkeypatch):
+@only_tensorflow
+def test_auto_and_mirrored_follow_the_devices(monkeypatch):
     import tensorflow as tf
 
-    gpus = []
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: gpus * (kind == "GPU"))
+    def see(gpus, cpus):
+        devices = {"GPU": gpus, "CPU": cpus}
+        made = lambda kind: [  # noqa: E731
+            tf.config.LogicalDevice(f"/device:{kind}:{i}", kind) for i in range(devices[kind])
+        ]
+        monkeypatch.setattr(tf.config, "list_logical_devices", made)
+
     monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda devices: devices)
+    see(gpus=0, cpus=2)
     assert strategies.get("auto") is None
-    gpus.append(types.SimpleNamespace(name="GPU:0"))
+    assert strategies.get("mirrored") == ["/device:CPU:0", "/device:CPU:1"]
+    see(gpus=1, cpus=1)
     assert strategies.get("auto") is None
-    assert strategies.get("mirrored") == ["GPU:0"]
-    gpus.append(types.SimpleNamespace(name="GPU:1"))
-    assert strategies.get("auto") == ["GPU:0", "GPU:1"]
-
-
-@pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
-def test_mirroring_over_one_cpu_is_refused(monkeypatch):
-    import tensorflow as tf
-
-    cpus = [types.SimpleNamespace(name="CPU:0")]
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: cpus * (kind == "CPU"))
+    assert strategies.get("mirrored") == ["/device:GPU:0"]
+    see(gpus=2, cpus=1)
+    assert strategies.get("auto") == ["/device:GPU:0", "/device:GPU:1"]
+    see(gpus=0, cpus=1)
     with pytest.raises(ValueError, match="Received: no GPU and 1 CPU"):
         strategies.get("mirrored")
 
 
-@pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
+CLUSTER = {"worker": ["localhost:1", "localhost:2"]}
+
+
+@only_tensorflow
 @pytest.mark.parametrize(
     "config",
     [
         None,
+        "",
         "{",
         "[]",
-        json.dumps({"cluster": HOSTS}),
-        json.dumps({"cluster": HOSTS, "task": {"type": "worker", "index": 2}}),
-        json.dumps({"cluster": HOSTS, "task": {"type": "worker", "index": "0"}}),
-        json.dumps({"cluster": HOSTS, "task": {"type": "chief", "index": 0}}),
-        json.dumps({"cluster": {"worker": "host:1"}, "task": {"type": "worker", "index": 0}}),
-        json.dumps({"cluster": {"worker": ["host"]}, "task": {"type": "worker", "index": 0}}),
-        json.dumps({"cluster": {"worker": [1]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": CLUSTER}),
         json.dumps(
-            {"cluster": {**HOSTS, "ps": ["host:3"]}, "task": {"type": "worker", "index": 0}}
+            {"cluster": {"worker": "localhost:1"}, "task": {"type": "worker", "index": "0"}}
         ),
+        json.dumps({"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": [1]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {**CLUSTER, "ps": ["a:3"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": "0"}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "chief", "index": 0}}),
     ],
 )
-def test_bad_tf_config_is_refused(monkeypatch, config):
+def test_tf_config_that_does_not_fit(monkeypatch, config):
     monkeypatch.delenv("TF_CONFIG", raising=False)
     if config is not None:
         monkeypatch.setenv("TF_CONFIG", config)

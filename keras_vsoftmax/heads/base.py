@@ -118,7 +118,7 @@ class Head(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
-            self._check_label_shape(labels.shape, inputs.shape[:-1])
+            label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
 
     def get_config(self):
@@ -137,7 +137,7 @@ class Head(keras.layers.Layer):
 
     def _plain_logits(self, features, kernel):
         """z (..., units) from features (..., d) and kernel (d, units), both in `output_dtype`."""
-        return kops.matmul(features, kernel)
+        return ops.product(features, kernel)
 
     def _training_terms(self, logits, features, kernel, labels):
         """The arguments of `ops.log_probs` that make L: virtual, target, ids, offset."""
@@ -154,7 +154,8 @@ class Head(keras.layers.Layer):
             label_logit = ops.pick(logits, labels.ids)
         else:
             label_logit = kops.sum(labels.rows * logits, axis=-1)
-        return {"offset": self.label_smoothing * (label_logit - kops.mean(logits, axis=-1))}
+        mean = kops.sum(logits, axis=-1) / self.units
+        return {"offset": self.label_smoothing * (label_logit - mean)}
 
     def _rounded(self, inputs):
         """Features and kernel, rounded to the compute dtype, held in the output dtype.
@@ -176,15 +177,9 @@ class Head(keras.layers.Layer):
                 "Received: labels=None with training=True"
             )
         leading_shape = tuple(logits.shape)[:-1]
-        self._check_label_shape(labels.shape, leading_shape)
-        return label_lib.interpret(labels, self.units, leading_shape, logits.dtype)
-
-    def _check_label_shape(self, shape, leading_shape):
-        if label_lib.is_rows(shape, self.units, leading_shape) and not self.accepts_rows:
-            raise ValueError(
-                f"{type(self).__name__} takes class ids only: a margin has no meaning for rows "
-                f"of probabilities. Received: labels.shape={tuple(shape)}"
-            )
+        return label_lib.interpret(
+            labels, self.units, leading_shape, logits.dtype, self.accepts_rows
+        )
 
     def _feature_dim(self, inputs_shape):
         if len(inputs_shape) < 2 or inputs_shape[-1] is None:

@@ -26,7 +26,7 @@ class MarginHead(Head):
         offset = label_logit - target
         if self.label_smoothing:
             # The smoothed row weighs all z'_c, of which the label's is the target.
-            mean = kops.mean(logits, axis=-1) - offset / self.units
+            mean = (kops.sum(logits, axis=-1) - offset) / self.units
             offset = offset + self.label_smoothing * (target - mean)
         return {"target": target, "ids": labels.ids, "offset": offset}
 
@@ -94,7 +94,9 @@ class AnnealedMarginHead(StepCounter, MarginHead):
     def current_lambda(self):
         """The lambda of the next training step, as a float."""
         step = int(kops.convert_to_numpy(self.step))
-        return float(kops.convert_to_numpy(self._lambda(kops.convert_to_tensor(step), "float64")))
+        return float(
+            kops.convert_to_numpy(self._lambda(kops.convert_to_tensor(step), self.output_dtype))
+        )
 
     def get_config(self):
         names = ("margin", "lambda_base", "lambda_gamma", "lambda_power", "lambda_min")
@@ -102,7 +104,8 @@ class AnnealedMarginHead(StepCounter, MarginHead):
 
     def _lambda(self, step, dtype):
         decay = kops.power(1 + self.lambda_gamma * kops.cast(step, dtype), -self.lambda_power)
-        return kops.maximum(self.lambda_base * decay, self.lambda_min)
+        value = self.lambda_base * decay
+        return kops.where(value > self.lambda_min, value, self.lambda_min)
 
     def _modified_cosine(self, cosine):
         weight = self._lambda(self._next_step(), cosine.dtype)

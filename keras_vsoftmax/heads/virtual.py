@@ -74,9 +74,9 @@ class VirtualSoftmax(Head):
         if labels.rows is None:
             label_length = kops.take(lengths, labels.ids)
         else:
-            label_length = kops.matmul(labels.rows, lengths)
+            label_length = kops.sum(labels.rows * lengths, axis=-1)
         e = self.label_smoothing
-        label_length = (1 - e) * label_length + e * kops.mean(lengths)
+        label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
         return {
             "virtual": ops.norm(features) * label_length,
             **self._smoothing_terms(logits, labels),

@@ -1,0 +1,56 @@
+"""The few layers that every backbone here is made of."""
+
+import functools
+
+import keras
+
+
+class Layers:
+    """Makers of layers with one setting for the whole network.
+
+    Args:
+        width: factor on every number of channels.
+        l2: the factor of `keras.regularizers.L2` on every kernel; batch normalisation and PReLU
+            are left alone.
+        synchronized: batch statistics over all replicas of a `tf.distribute` strategy.
+    """
+
+    def __init__(self, width=1.0, l2=2.5e-4, synchronized=False):
+        if not width > 0:
+            raise ValueError(f"`width` must be a positive number. Received: width={width}")
+        self.width = width
+        self.norm = functools.partial(
+            keras.layers.BatchNormalization,
+            momentum=0.9,
+            epsilon=1e-5,
+            synchronized=synchronized,
+        )
+        # One regulariser object a kernel: Keras would save a shared one as such, and warn.
+        self._kernel = lambda: {
+            "kernel_initializer": "he_normal",
+            "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+            "use_bias": False,  # batch normalisation follows and would cancel it
+        }
+
+    def channels(self, base):
+        """`base` times the width, at least one."""
+        return max(1, round(base * self.width))
+
+    def conv(self, channels, size, strides=1, **overrides):
+        return keras.layers.Conv2D(
+            channels, size, strides=strides, padding="same", **{**self._kernel(), **overrides}
+        )
+
+    def dense(self, units, **overrides):
+        return keras.layers.Dense(units, **{**self._kernel(), **overrides})
+
+
+def prelu():
+    """A slope for each channel. It starts at 0.25 as in PReLU's paper; Keras's zero is a ReLU."""
+    return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
+
+
+def pixels(input_shape):
+    """The input and its values scaled to [-1, 1]: images go in as they are stored, 0 to 255."""
+    image = keras.Input(input_shape, name="image")
+    return image, keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
