@@ -9,6 +9,7 @@ from keras import ops as kops
 
 from keras_vsoftmax import _serving
 from keras_vsoftmax import labels as label_lib
+from keras_vsoftmax._replicated import ReplicatedTraining
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 
 
@@ -20,7 +21,7 @@ class _Labelled(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(keras.Model):
+class Classifier(ReplicatedTraining, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
