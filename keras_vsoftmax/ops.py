@@ -6,11 +6,12 @@ z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
 
 import math
 
+import keras
 from keras import ops
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
-# loss that normalises the row again: the gradient of such a loss sums to zero. A loss that takes
-# the row for probabilities and divides by its sum has a gradient whose product with the row does.
+# loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
+# the row for probabilities and divides by its sum, the products of gradient and row do.
 _GUARD_RATIO = 1e-3
 
 
@@ -284,7 +285,7 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         shift = ops.log(total)
         if offset is not None:
             shift = shift + offset
-        shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
+        output = centred - ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
 
         def backward(*args, upstream=None):
             g = _upstream(args, upstream)
@@ -292,14 +293,7 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
             g = g * keep
             row_sum = ops.sum(g, axis=-1, keepdims=True)
             if guard:
-                largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
-                tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
-                # One row shows what the loss is, and costs nothing.
-                units = z.shape[-1]
-                product = ops.reshape(g, (-1, units))[:1] * ops.reshape(z - shift, (-1, units))[:1]
-                largest = ops.max(ops.abs(product), axis=-1)
-                divides = ops.abs(ops.sum(product, axis=-1)) < _GUARD_RATIO * largest
-                tripped = ops.logical_or(tripped, ops.any(divides))
+                tripped = _normalises_again(g, output, row_sum)
                 row_sum = ops.where(tripped, float("nan"), row_sum)
             scale = -row_sum / total
             others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
@@ -312,9 +306,22 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
                 grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return centred - shift, backward
+        return output, backward
 
     return forward(*named.values())
+
+
+def _normalises_again(g, output, row_sum):
+    """Whether gradients come from a loss that normalises the row, (..., 1), or (1, 1) for all."""
+    largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
+    tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+    if keras.backend.backend() == "tensorflow":
+        return tripped  # there the heads mark their output as logits
+    # A loss that divides by the row's sum: one row shows it, and costs nothing.
+    units = g.shape[-1]
+    product = ops.reshape(g, (-1, units))[:1] * ops.reshape(output, (-1, units))[:1]
+    divides = ops.abs(ops.sum(product)) < _GUARD_RATIO * ops.max(ops.abs(product))
+    return ops.logical_or(tripped, divides)
 
 
 def _divide_or_zero(a, b):

@@ -1,5 +1,7 @@
 """What all heads share: the kernel, the reading of labels, and the contract of the output."""
 
+import contextlib
+
 import keras
 from keras import ops as kops
 
@@ -111,7 +113,10 @@ class Head(keras.layers.Layer):
         labels = self._read_labels(labels, logits)
         terms = self._training_terms(logits, features, kernel, labels)
         guard = not self.is_plain_softmax
-        return ops.log_probs(logits, labels.valid, guard=guard, **terms)
+        output = ops.log_probs(logits, labels.valid, guard=guard, **terms)
+        if guard:
+            _mark_as_logits(output)
+        return output
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
         self._feature_dim(inputs_shape)
@@ -220,3 +225,14 @@ def check_range(name, value, low=None, high=None, above=None, below=None):
 
 def _is_integer(value):
     return hasattr(value, "__index__")
+
+
+def _mark_as_logits(output):
+    """Lets the guard see a cross-entropy that takes the output for probabilities.
+
+    On TensorFlow Keras's losses read this attribute of a softmax output, and work on the logits
+    that they find there. Without it they would clip log-probabilities to [0, 1], and nothing
+    would train.
+    """
+    with contextlib.suppress(AttributeError):  # where JAX traces
+        output._keras_logits = output
