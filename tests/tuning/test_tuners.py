@@ -72,9 +72,10 @@ def test_each_tuner_searches_and_its_best_model_predicts_from_images(kind, space
 
 @pytest.mark.parametrize("kind", ["RandomSearch", "GridSearch"])
 def test_same_seed_same_search(kind, space, data, tmp_path):
+    hypermodel = space(seed=0, **(GRID if kind == "GridSearch" else {}))
+
     def run(folder):
         keras.utils.set_random_seed(len(folder))  # what else was drawn does not matter
-        hypermodel = space(seed=0, **(GRID if kind == "GridSearch" else {}))
         return trials(search(make(kind, hypermodel, tmp_path / folder, max_trials=4), data))
 
     first = run("a")
