@@ -73,6 +73,20 @@ def test_a_search_without_a_result_says_so(tmp_path):
         search.rematch(fake_tuner(), make_space, None, None, [0], tmp_path / "winner.keras")
 
 
+def test_table():
+    values = {"learning_rate": 0.012345, "head": "arcface", "tuner/epochs": 3, "arcface_scale": 9}
+    trial = types.SimpleNamespace(
+        trial_id="07",
+        score=0.98765,
+        best_step=4,
+        hyperparameters=types.SimpleNamespace(values=values),
+    )
+    oracle = types.SimpleNamespace(get_best_trials=lambda count: [trial][:count])
+    text = search.table(types.SimpleNamespace(oracle=oracle))
+    row = "| 07 | 0.9877 | 5 | head arcface, arcface_scale 9, learning_rate 0.01235 |"
+    assert text.splitlines()[2:] == [row]
+
+
 def test_verdict():
     text = search.verdict({"arcface": [1.0, 3.0], "softmax": [2.5]})
     assert "| arcface | 1.00 3.00 | 2.00 ± 1.41 |" in text
