@@ -24,7 +24,7 @@ class Labels(NamedTuple):
     valid: Any  # bool, (...,)
 
 
-def interpret(labels, units, leading_shape, dtype):
+def interpret(labels, units, leading_shape, dtype, accept_rows=True):
     """Reads class ids of shape (...,) or (..., 1), or rows of shape (..., units).
 
     Args:
@@ -33,14 +33,16 @@ def interpret(labels, units, leading_shape, dtype):
         leading_shape: Static shape of the features, or of the predictions, without the last
             dimension. `None` stands for an unknown size.
         dtype: Float dtype in which rows are returned.
+        accept_rows: Whether rows are allowed.
 
     Returns:
         A `Labels`.
 
     Raises:
-        ValueError: If the shape of the labels fits neither form.
+        ValueError: If the shape of the labels fits neither form, or they are rows where rows
+            are not allowed.
     """
-    if is_rows(labels.shape, units, leading_shape):
+    if is_rows(labels.shape, units, leading_shape, accept_rows):
         rows = ops.cast(labels, dtype)
         off = ops.abs(ops.sum(rows, axis=-1) - 1)
         valid = ops.logical_and(ops.all(rows >= 0, axis=-1), off <= ROW_SUM_TOLERANCE)
@@ -58,12 +60,19 @@ def interpret(labels, units, leading_shape, dtype):
     return Labels(ids, None, valid)
 
 
-def is_rows(shape, units, leading_shape):
+def is_rows(shape, units, leading_shape, accept_rows=True):
     """Whether labels of this static shape are rows (True) or class ids (False).
 
     Raises:
-        ValueError: If the shape fits neither form.
+        ValueError: If the shape fits neither form, or rows are not allowed.
     """
+    if getattr(shape, "rank", 0) is None:
+        raise ValueError(
+            "The rank of the labels must be known. TensorFlow forgets it in a data set around "
+            "Python code (use `tf.ensure_shape`), and when streams with labels of two ranks "
+            "come to one compiled model (call `compile()` between them). "
+            f"Received: labels.shape={shape}"
+        )
     shape = tuple(shape)
     leading_shape = tuple(leading_shape)
     rank = len(leading_shape)
@@ -71,6 +80,8 @@ def is_rows(shape, units, leading_shape):
         if len(shape) == rank or shape[rank:] == (1,):
             return False
         if shape[rank:] == (units,):
+            if not accept_rows:
+                _refuse_rows(shape)
             return True
     expected = ", ".join("?" if size is None else str(size) for size in leading_shape)
     raise ValueError(
@@ -86,12 +97,14 @@ def _fits(shape, expected):
     )
 
 
-def check_array(labels, units, ignore_class=None, accept_rows=True):
+def check_array(labels, units, rank=None, ignore_class=None, accept_rows=True):
     """Checks the values of labels that are all in memory, before anything is trained on them.
 
     Args:
         labels: Array-like: class ids or rows. The leading dimensions are free.
         units: Number of classes.
+        rank: How many leading dimensions there are. Where it is not known (None), labels whose
+            last dimension is `units` pass if they are good ids, or if they are good rows.
         ignore_class: Id that is allowed besides 0 to units - 1.
         accept_rows: Whether rows are allowed.
 
@@ -106,20 +119,15 @@ def check_array(labels, units, ignore_class=None, accept_rows=True):
         )
     if labels.size == 0:
         return
-    if labels.ndim > 1 and labels.shape[-1] == units:
+    rows = labels.ndim > 1 and labels.shape[-1] == units and labels.ndim != rank
+    if rows and rank is None:
+        rows = not _good_ids(labels, units, ignore_class).all()
+    if rows:
         if not accept_rows:
-            raise ValueError(
-                "This head takes class ids only: a margin has no meaning for rows of "
-                f"probabilities. Received: labels of shape {labels.shape}"
-            )
+            _refuse_rows(labels.shape)
         _check_rows(labels)
         return
-    with np.errstate(invalid="ignore"):
-        good = (labels >= 0) & (labels < units)
-        if labels.dtype.kind == "f":
-            good &= labels == np.floor(labels)
-    if ignore_class is not None:
-        good |= labels == ignore_class
+    good = _good_ids(labels, units, ignore_class)
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
         ignored = "" if ignore_class is None else f", or ignore_class={ignore_class}"
@@ -128,6 +136,21 @@ def check_array(labels, units, ignore_class=None, accept_rows=True):
             f"{labels[where].item()} at index {where}, one of {int((~good).sum())} bad labels "
             f"among {good.size}. Nothing was trained."
         )
+
+
+def _good_ids(ids, units, ignore_class):
+    with np.errstate(invalid="ignore"):
+        good = (ids >= 0) & (ids < units)
+        if ids.dtype.kind == "f":
+            good &= ids == np.floor(ids)
+    return good if ignore_class is None else good | (ids == ignore_class)
+
+
+def _refuse_rows(shape):
+    raise ValueError(
+        "This head takes class ids only: a margin has no meaning for rows of probabilities. "
+        f"Received: labels.shape={tuple(shape)}"
+    )
 
 
 def _check_rows(rows):

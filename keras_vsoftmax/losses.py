@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops as kops
+from keras.src.backend.common.masking import set_keras_mask
 
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import ops
@@ -70,8 +71,9 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
         if len(ignored.shape) > len(values.shape):
             ignored = kops.squeeze(ignored, axis=-1)
         values = kops.where(ignored, 0.0, values)
-        # How Keras carries the mask of its own `ignore_class` to the reduction.
-        values._keras_mask = kops.logical_not(ignored)
+        # How Keras takes the mask of its own `ignore_class` to the reduction. It has no public
+        # name, and an attribute cannot be set on a tensor that JAX traces.
+        set_keras_mask(values, kops.logical_not(ignored))
         return values
 
     def get_config(self):

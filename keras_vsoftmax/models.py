@@ -1,16 +1,16 @@
 """`Classifier`: a backbone and a head, with the labels taken to the head in training."""
 
+import contextlib
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops as kops
 
+from keras_vsoftmax import _serving
 from keras_vsoftmax import labels as label_lib
-from keras_vsoftmax._extras import require
+from keras_vsoftmax._replicated import ReplicatedTraining
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
-
-_EXPORT_OUTPUTS = ("log_probs", "probs", "logits")
 
 
 class _Labelled(NamedTuple):
@@ -21,7 +21,7 @@ class _Labelled(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(keras.Model):
+class Classifier(ReplicatedTraining, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -73,15 +73,17 @@ class Classifier(keras.Model):
         self.head = head
         self._invalid_labels = _InvalidLabels(name="invalid_labels", dtype="float32")
         self._invalid_labels_before = 0
-        inputs = _symbolic_inputs(backbone)
+        self._label_rank = None  # of class ids, known from the first call on
+        self._label_ndim = {}  # of the last labels, for each function that Keras traced
+        inputs = _serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
 
     def call(self, inputs, training=None):
-        if isinstance(inputs, _Labelled):
-            features = self.backbone(inputs.inputs, training=training)
-            return self.head(features, inputs.labels, training=training)
-        return self.head(self.backbone(inputs, training=training), training=training)
+        inputs, labels = inputs if isinstance(inputs, _Labelled) else (inputs, None)
+        features = self.backbone(inputs, training=training)
+        self._label_rank = len(features.shape) - 1
+        return self.head(features, labels, training=training)
 
     # Compiling.
 
@@ -100,6 +102,7 @@ class Classifier(keras.Model):
         """
         loss = VirtualSoftmaxLoss() if loss is None else loss
         self._check_loss(loss)
+        self._metrics_take_rows = None
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config):
@@ -137,10 +140,37 @@ class Classifier(keras.Model):
         _require_labels(y)
         return super().train_step(*state, (_Labelled(x, y), y, sample_weight))
 
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        _require_labels(y)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         _require_labels(y)
-        self._invalid_labels.update_state(self._count_invalid(y, y_pred))
-        return super().compute_metrics(x, y, y_pred, sample_weight)
+        labels = self._interpret(y, y_pred)
+        invalid = kops.cast(kops.logical_not(labels.valid), "float32")
+        self._invalid_labels.update_state(kops.sum(invalid))
+        return super().compute_metrics(x, self._for_metrics(y, labels), y_pred, sample_weight)
+
+    def _interpret(self, y, y_pred):
+        if self._ignore_class() is not None:
+            y = kops.where(kops.equal(y, self._ignore_class()), 0, y)
+        return label_lib.interpret(
+            y, self.head.units, tuple(y_pred.shape)[:-1], y_pred.dtype, self.head.accepts_rows
+        )
+
+    def _for_metrics(self, y, labels):
+        """Labels in the form for which Keras made the metrics: that of the first labels."""
+        rows = labels.rows is not None
+        if self._metrics_take_rows is None:
+            self._metrics_take_rows = rows
+        if rows == self._metrics_take_rows or self._compile_metrics is None:
+            return y
+        if rows:
+            raise ValueError(
+                "The metrics were made for class ids, the first labels after compile(). Call "
+                f"compile() again to use rows. Received: labels.shape={tuple(y.shape)}"
+            )
+        return kops.one_hot(labels.ids, self.head.units)
 
     def get_metrics_result(self):
         results = super().get_metrics_result()
@@ -152,7 +182,18 @@ class Classifier(keras.Model):
         self._invalid_labels_before += int(self._invalid_labels.result())
         super().reset_metrics()
 
-    def fit(self, x=None, y=None, *, callbacks=None, validation_data=None, **kwargs):
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_split=0.0,
+        validation_data=None,
+        **kwargs,
+    ):
         """Trains the model, as `keras.Model.fit` does.
 
         Raises:
@@ -161,58 +202,80 @@ class Classifier(keras.Model):
             FloatingPointError: After the first epoch whose loss is not finite although all
                 labels were valid.
         """
-        if y is None and (hasattr(x, "__array__") or isinstance(x, (list, tuple, dict))):
-            _require_labels(y)
-        self._check_arrays(y)
-        if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
-            self._check_arrays(validation_data[1])
+        self._check_arrays(x, y)
+        if isinstance(validation_data, (tuple, list)):
+            self._check_arrays(*validation_data[:2])
         watch = _StopWhenNotFinite()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.append(watch)
         else:
             listed = isinstance(callbacks, (list, tuple))
             callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), watch]
+        self._retrace_for("train_function", y)
         self._invalid_labels.reset_state()
         self._invalid_labels_before = 0
-        history = super().fit(x, y, callbacks=callbacks, validation_data=validation_data, **kwargs)
+        arguments = (batch_size, epochs, verbose, callbacks, validation_split, validation_data)
+        with self._usable_after_error():
+            history = super().fit(x, y, *arguments, **kwargs)
         if watch.epoch is not None:
             self._raise_not_finite(watch)
         return history
 
-    def evaluate(self, x=None, y=None, **kwargs):
+    def evaluate(self, x=None, y=None, *args, **kwargs):
         """Returns the loss and the metrics, as `keras.Model.evaluate` does.
 
         Raises:
             ValueError: For bad labels: in arrays before the first step, in streams at the end.
         """
-        self._check_arrays(y)
-        results = super().evaluate(x, y, **kwargs)
+        self._check_arrays(x, y)
+        self._retrace_for("test_function", y)
+        with self._usable_after_error():
+            results = super().evaluate(x, y, *args, **kwargs)
         bad = int(self._invalid_labels.result())
         if bad:
             raise ValueError(f"Evaluation met bad labels: {self._describe_invalid(bad)}")
         return results
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
-        self._check_arrays(y)
+        self._check_arrays(x, y)
         return super().train_on_batch(x, y, *args, **kwargs)
 
     def test_on_batch(self, x, y=None, *args, **kwargs):
-        self._check_arrays(y)
+        self._check_arrays(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
-    def _check_arrays(self, labels):
-        if labels is not None and (hasattr(labels, "__array__") or isinstance(labels, list)):
+    def _check_arrays(self, x=None, y=None):
+        if y is None:
+            # A stream brings its labels itself.
+            if hasattr(x, "__array__") or isinstance(x, (list, tuple, dict)):
+                _require_labels(y)
+        elif hasattr(y, "__array__") or isinstance(y, list):
             label_lib.check_array(
-                labels, self.head.units, self._ignore_class(), self.head.accepts_rows
+                y, self.head.units, self._label_rank, self._ignore_class(), self.head.accepts_rows
             )
 
-    def _count_invalid(self, y, y_pred):
-        ignored = None
-        if self._ignore_class() is not None:
-            ignored = kops.equal(y, self._ignore_class())
-            y = kops.where(ignored, 0, y)
-        labels = label_lib.interpret(y, self.head.units, tuple(y_pred.shape)[:-1], y_pred.dtype)
-        return kops.sum(kops.cast(kops.logical_not(labels.valid), "float32"))
+    def _retrace_for(self, function, y):
+        # A TensorFlow function that meets labels of two ranks forgets the rank of both.
+        ndim = getattr(y, "ndim", None)
+        if self._label_ndim.get(function, ndim) != ndim:
+            setattr(self, function, None)
+        self._label_ndim[function] = ndim
+
+    @contextlib.contextmanager
+    def _usable_after_error(self):
+        """Brings the model back where Keras would leave it broken after a step that failed."""
+        try:
+            yield
+        except Exception:
+            # TensorFlow cannot go on with a function that failed before it made its variables.
+            self.train_function = self.test_function = None
+            if keras.backend.backend() == "jax":
+                self.jax_state_sync()
+            raise
+
+    def _get_jax_state(self, **kwargs):
+        # Keras would purge the weights here, and so lose them in a step that fails.
+        return super()._get_jax_state(**{**kwargs, "purge_model_variables": False})
 
     def _ignore_class(self):
         return getattr(getattr(self, "loss", None), "ignore_class", None)
@@ -276,33 +339,9 @@ class Classifier(keras.Model):
                 neither a functional nor a built sequential model.
             **kwargs: Other arguments of `keras.Model.export`.
         """
-        if output not in _EXPORT_OUTPUTS:
-            raise ValueError(
-                f"`output` must be one of {', '.join(_EXPORT_OUTPUTS)}. Received: output={output!r}"
-            )
-        if format == "onnx":
-            for module in ("onnx", "onnxscript", "tf2onnx"):
-                require(module, extra="export", feature='export(format="onnx")')
-        serving = _Serving(self.backbone, self.head, output)
-        inputs = _symbolic_inputs(self.backbone)
-        if inputs is None:
-            if input_signature is None:
-                raise ValueError(
-                    "The backbone is neither a functional nor a built sequential model, so that "
-                    "its input is not known: pass `input_signature`, such as "
-                    '[keras.InputSpec(shape=(None, 28, 28), dtype="float32")].'
-                )
-            inputs = keras.tree.map_structure(
-                lambda spec: keras.KerasTensor(spec.shape, spec.dtype), input_signature[0]
-            )
-        serving(inputs)
-        if input_signature is None:
-            input_signature = [
-                keras.tree.map_structure(
-                    lambda tensor: keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype), inputs
-                )
-            ]
-        serving.export(filepath, format=format, input_signature=input_signature, **kwargs)
+        if input_signature is not None:
+            kwargs["input_signature"] = input_signature
+        _serving.export(self.backbone, self.head, output, filepath, format=format, **kwargs)
 
     def get_config(self):
         return {
@@ -346,34 +385,9 @@ class _StopWhenNotFinite(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-class _Serving(keras.Model):
-    """From the backbone's input to log-probabilities, probabilities or logits."""
-
-    def __init__(self, backbone, head, output):
-        super().__init__(name="serving", autocast=False)
-        self.backbone = backbone
-        self.head = head
-        self.output_kind = output
-
-    def call(self, inputs):
-        features = self.backbone(inputs, training=False)
-        if self.output_kind == "log_probs":
-            return self.head(features, training=False)
-        logits = self.head.logits(features)
-        return kops.softmax(logits, axis=-1) if self.output_kind == "probs" else logits
-
-
 def _require_labels(y):
     if y is None:
         raise ValueError(
             "Classifier needs labels to train and to evaluate: fit(x, y), or a data set of (x, y) "
             "or (x, y, sample_weight). Received: no labels"
         )
-
-
-def _symbolic_inputs(backbone):
-    """The symbolic input of a functional or built sequential backbone, or None."""
-    if isinstance(backbone, keras.Sequential):
-        # It has one input, in a list; the attribute is missing until it is built.
-        return next(iter(getattr(backbone, "inputs", [])), None)
-    return getattr(backbone, "input", None) if isinstance(backbone, keras.Model) else None

@@ -66,7 +66,7 @@ def virtual_logit(name, features, kernel, rows, ids, knobs):
         return norm_x * (rows @ np.linalg.norm(kernel, axis=0))
     if name == "synthetic_virtual":
         m = knobs["margin"]
-        norm_w = np.linalg.norm(kernel, axis=0)[ids]
+        norm_w = rows @ np.linalg.norm(kernel, axis=0)
         h = m * unit(features, -1) - (1 - m) * unit(kernel, 0)[:, ids].T
         synthetic = norm_w * (unit(h, -1) * features).sum(-1)
         z = features @ kernel

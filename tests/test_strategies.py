@@ -1,4 +1,5 @@
 import json
+import types
 
 import keras
 import pytest
@@ -71,6 +72,10 @@ CLUSTER = {"worker": ["localhost:1", "localhost:2"]}
         json.dumps(
             {"cluster": {"worker": "localhost:1"}, "task": {"type": "worker", "index": "0"}}
         ),
+        json.dumps({"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": [1]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {**CLUSTER, "ps": ["a:3"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": "0"}}),
         json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 2}}),
         json.dumps({"cluster": CLUSTER, "task": {"type": "chief", "index": 0}}),
     ],
@@ -81,3 +86,28 @@ def test_tf_config_that_does_not_fit(monkeypatch, config):
         monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(ValueError, match=r"TF_CONFIG must look like .* Received: "):
         strategies.get("multiworker")
+
+
+def worker(kind, index, **jobs):
+    spec = types.SimpleNamespace(jobs=list(jobs))
+    resolver = types.SimpleNamespace(task_type=kind, task_id=index, cluster_spec=lambda: spec)
+    return types.SimpleNamespace(cluster_resolver=resolver)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "chief"),
+    [
+        (None, True),
+        (types.SimpleNamespace(), True),
+        (worker("worker", 0, worker=2), True),
+        (worker("worker", 1, worker=2), False),
+        (worker("worker", 0, worker=1, chief=1), False),
+        (worker("chief", 0, worker=1, chief=1), True),
+    ],
+)
+def test_the_chief_alone_writes(strategy, chief, tmp_path):
+    assert strategies.is_chief(strategy) == chief
+    backup = strategies.backup_and_restore(strategy, tmp_path / "backup")
+    backup.set_model(types.SimpleNamespace(save_weights=lambda filepath, overwrite: None))
+    backup.on_epoch_end(0)
+    assert (tmp_path / "backup").exists() == chief

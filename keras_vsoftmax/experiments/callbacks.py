@@ -49,7 +49,7 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         # An epoch whose backup was not complete is run again.
         self.rows = self.rows[:epoch]
-        self._start = self._train_end = time.perf_counter()
+        self._start, self._train_end = time.perf_counter(), None
 
     def on_test_begin(self, logs=None):
         self._train_end = time.perf_counter()
@@ -57,20 +57,23 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not np.isfinite(logs["loss"]):
             return  # `fit` ends with the reason
+        end = time.perf_counter()
+        train_end = self._train_end or end
         row = {
             "epoch": epoch + 1,
             "iterations": (epoch + 1) * self.params["steps"],
             "loss": float(logs["loss"]),
             "train_error": 100 * (1 - float(logs["accuracy"])),
-            "test_loss": float(logs["val_loss"]),
-            "test_error": 100 * (1 - float(logs["val_accuracy"])),
-            "train_seconds": self._train_end - self._start,
-            "test_seconds": time.perf_counter() - self._train_end,
+            "train_seconds": train_end - self._start,
         }
-        if "val_top5" in logs:
-            row["test_top5_error"] = 100 * (1 - float(logs["val_top5"]))
-        if all(row["test_error"] < earlier["test_error"] for earlier in self.rows):
-            save_model(self.model, self.saved_model, self.best_path)
+        if "val_loss" in logs:
+            row["test_loss"] = float(logs["val_loss"])
+            row["test_error"] = 100 * (1 - float(logs["val_accuracy"]))
+            row["test_seconds"] = end - train_end
+            if "val_top5" in logs:
+                row["test_top5_error"] = 100 * (1 - float(logs["val_top5"]))
+            if all(row["test_error"] < earlier["test_error"] for earlier in self.rows):
+                save_model(self.model, self.saved_model, self.best_path)
         self.rows.append(row)
         records.write({"identity": self.identity, "rows": self.rows}, self.path)
 
@@ -90,10 +93,9 @@ class Backup(keras.callbacks.BackupAndRestore):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        # Steps skipped by loss scaling are not counted, hence the rounding up;
-        # int() alone does not read a variable that is mirrored.
-        steps = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-        epochs = math.ceil(steps / self.params["steps"])
+        # Steps skipped by loss scaling are not counted, hence the rounding up.
+        steps = keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # mirrored, maybe
+        epochs = math.ceil(int(steps) / self.params["steps"])
         self.model._initial_epoch = max(epochs, self.model._initial_epoch or 0)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.experiments.similarity import class_cosines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +37,10 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
-    """Images as stored, uint8 (samples, height, width, channels), and class ids, int32."""
+    """Images as stored, uint8 (samples, height, width, channels), and class ids, int32.
+
+    What the runner asks of data: `classes`, `samples`, `shape`, and the methods below.
+    """
 
     x_train: np.ndarray
     y_train: np.ndarray
@@ -44,6 +48,41 @@ class ImageSet:
     y_test: np.ndarray
     classes: int
     source: str
+
+    @property
+    def samples(self):
+        """How many images there are to train on."""
+        return len(self.x_train)
+
+    @property
+    def shape(self):
+        """(height, width, channels) of an image."""
+        return self.x_train.shape[1:]
+
+    def identity(self):
+        """What the record says about the data."""
+        return {
+            "source": self.source,
+            "train_images": len(self.x_train),
+            "test_images": len(self.x_test),
+        }
+
+    def batches(self, batch_size, seed):
+        """What is trained on: `begin_epoch(epoch)`, `fit_input()`, and a length in steps."""
+        return Batches(self.x_train, self.y_train, batch_size, seed)
+
+    def validation(self, batch_size):
+        """Arguments of `fit` that make it test after each epoch."""
+        return {
+            "validation_data": (self.x_test, self.y_test),
+            "validation_batch_size": batch_size,
+        }
+
+    def measure(self, model, batch_size, folder):
+        """What the record says about the trained model beside its errors."""
+        features = model.embed(self.x_test, batch_size=batch_size, verbose=0)
+        names = ("intra", "nearest_other")
+        return {"cosines": dict(zip(names, class_cosines(features, self.y_test), strict=True))}
 
 
 def load(name, data_dir, limit=(None, None)):
@@ -195,6 +234,10 @@ class Batches(keras.utils.PyDataset):
     def begin_epoch(self, epoch):
         """Shuffle anew. The epoch is set from outside, since a resumed run starts late."""
         self.order = np.random.default_rng((self.seed, epoch)).permutation(len(self.images))
+
+    def fit_input(self):
+        """What `fit` takes, with `shuffle=False`: Keras would shuffle the batches once more."""
+        return self
 
     def __len__(self):
         return len(self.images) // self.batch_size

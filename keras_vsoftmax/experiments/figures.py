@@ -4,6 +4,7 @@ import statistics
 
 import numpy as np
 
+from keras_vsoftmax import verification
 from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments.files import atomic_path
 from keras_vsoftmax.experiments.recipes import TITLES
@@ -110,15 +111,73 @@ def similarity(groups, path):
     _save(figure, path)
 
 
+def roc(scores, title, path):
+    """True accept rate against false accept rate, one line a head, the mean over its seeds.
+
+    Args:
+        scores: `{head: [(scores, matched), ...]}`, one pair of arrays a seed.
+        title: of the figure.
+        path: of the image.
+    """
+    figure, (axes,) = _figure(1, (6.4, 4.2))
+    mismatched = max(np.sum(~matched) for runs in scores.values() for _, matched in runs)
+    rates = np.geomspace(1 / mismatched, 1, 400)
+    for head in _ordered(scores):
+        curves = []
+        for run in scores[head]:
+            fpr, tpr, _ = verification.roc(*run)
+            # The last threshold within the rate; nothing is interpolated.
+            curves.append(tpr[np.searchsorted(fpr, rates, side="right") - 1])
+        axes.plot(rates, np.mean(curves, axis=0), label=TITLES[head])
+    axes.set(
+        xscale="log",
+        xlabel="false accept rate",
+        ylabel="true accept rate",
+        ylim=(0, 1.02),
+        title=title,
+    )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+def score_histograms(scores, title, path):
+    """How the scores of matched and of mismatched pairs lie, one panel a head, one scale.
+
+    Args:
+        scores: `{head: [(scores, matched), ...]}`, one pair of arrays a seed; seeds are pooled.
+        title: of the figure.
+        path: of the image.
+    """
+    names = _ordered(scores)
+    columns = min(5, len(names))
+    rows = -(-len(names) // columns)
+    figure, all_axes = _figure(columns, (2.6 * columns + 1, 2.4 * rows + 0.6), rows)
+    pooled = {head: [np.concatenate(part) for part in zip(*scores[head])] for head in names}
+    values = np.concatenate([pooled[head][0] for head in names])
+    bins = np.linspace(values.min(), values.max(), 41)
+    for axes, head in zip(all_axes, names):
+        score, matched = pooled[head]
+        for kind, label in ((matched, "same person"), (~matched, "two people")):
+            axes.hist(score[kind], bins, density=True, alpha=0.6, label=label)
+        axes.set(title=TITLES[head], xlabel="cosine", yticks=[])
+        axes.sharex(all_axes[0])
+    for axes in all_axes[len(names) :]:
+        axes.remove()
+    all_axes[0].legend(fontsize="small")
+    figure.suptitle(title)
+    _save(figure, path)
+
+
 def _ordered(group):
     return [head for head in TITLES if head in group]
 
 
-def _figure(panels, size):
+def _figure(panels, size, rows=1):
     # Without pyplot, which would pick a window system and keep every figure.
     module = require("matplotlib.figure", extra="examples", feature="Drawing")
     figure = module.Figure(figsize=size, layout="constrained")
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+    return figure, list(figure.subplots(rows, panels, squeeze=False).flat)
 
 
 def _save(figure, path):

@@ -16,10 +16,11 @@ class _Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpF
     """The description as written, and the default of each option."""
 
 
-def parser(description, recipe, heads_default=("softmax", "virtual")):
+def parser(description, recipe, heads_default=("softmax", "virtual"), image_set=True):
     """A parser of the options that all scripts share; a script may add its own.
 
-    Options that override the recipe are absent from the result where they are not given.
+    Options that override the recipe are absent from the result where they are not given. The two
+    about named image sets are left out where `image_set` is false.
     """
     made = argparse.ArgumentParser(description=description, formatter_class=_Help)
     made.add_argument(
@@ -39,15 +40,15 @@ def parser(description, recipe, heads_default=("softmax", "virtual")):
         help="one run of each head for each seed; heads are compared seed by seed",
     )
     length = made.add_mutually_exclusive_group()
-    _override(length, "--epochs", recipe, _positive_int, "length of a run in passes over the data")
+    _override(length, "--epochs", recipe, positive_int, "length of a run in passes over the data")
     _override(
         length,
         "--iterations",
         recipe,
-        _positive_int,
+        positive_int,
         "length of a run in steps, rounded to whole epochs; the rate falls at the same shares",
     )
-    _override(made, "--batch-size", recipe, _positive_int, "images a step")
+    _override(made, "--batch-size", recipe, positive_int, "images a step")
     _override(made, "--learning-rate", recipe, _positive_float, "rate at the start")
     _override(made, "--width", recipe, _positive_float, "factor on the channels of the backbone")
     _override(made, "--backbone", recipe, str, "network below the head", choices=networks.NAMES)
@@ -66,14 +67,8 @@ def parser(description, recipe, heads_default=("softmax", "virtual")):
         help="distribution over devices; auto takes all GPUs",
     )
     made.add_argument(
-        "--data-dir",
-        type=_folder,
-        default="~/tensorflow_datasets",
-        help="folder of NAME.npz, or of tensorflow-datasets's files",
-    )
-    made.add_argument(
         "--out",
-        type=_folder,
+        type=folder,
         default="runs",
         help="folder for records, models and TensorBoard files; a run that is there is replaced",
     )
@@ -86,6 +81,15 @@ def parser(description, recipe, heads_default=("softmax", "virtual")):
         "--quick",
         action="store_true",
         help="a slice of the data, a narrow network and a few steps: under a minute",
+    )
+    if not image_set:
+        made.set_defaults(synthetic=False)
+        return made
+    made.add_argument(
+        "--data-dir",
+        type=folder,
+        default="~/tensorflow_datasets",
+        help="folder of NAME.npz, or of tensorflow-datasets's files",
     )
     made.add_argument(
         "--synthetic",
@@ -128,7 +132,8 @@ def _override(group, name, recipe, type, text, choices=None):
     )
 
 
-def _folder(text):
+def folder(text):
+    """An argument that is a path; `~` is the home."""
     return pathlib.Path(text).expanduser()
 
 
@@ -145,6 +150,6 @@ def _number(type, holds, expected):
     return convert
 
 
-_positive_int = _number(int, lambda value: value > 0, "a positive integer")
+positive_int = _number(int, lambda value: value > 0, "a positive integer")
 _non_negative_int = _number(int, lambda value: value >= 0, "an integer of at least 0")
 _positive_float = _number(float, lambda value: 0 < value < float("inf"), "a positive number")

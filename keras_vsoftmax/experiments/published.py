@@ -57,6 +57,25 @@ TOP5 = {
     ),
 }
 
+# Accuracy in %, higher is better; what these models were trained on is not said. The poster's
+# A-Softmax for faces is the one with NormFace.
+VERIFICATION = {
+    "lfw": {
+        "softmax": 99.10,
+        "noisy": 99.16,
+        "large_margin": 99.37,
+        "angular_normface": 99.57,
+        "virtual": 99.46,
+    },
+    "sllfw": {
+        "softmax": 94.59,
+        "noisy": 94.75,
+        "large_margin": 95.58,
+        "angular_normface": 96.45,
+        "virtual": 95.85,
+    },
+}
+
 # What the poster cites from other papers.
 CITED = {
     "mnist": {

@@ -8,7 +8,7 @@ from keras_vsoftmax.experiments.files import atomic_path
 
 NAME = "record.json"
 
-_KEYS = {"recipe", "head", "seed", "data", "epochs", "cosines", "device", "date"}
+_KEYS = {"recipe", "head", "seed", "data", "epochs", "device", "date"}
 
 
 def write(record, path):

@@ -1,13 +1,19 @@
 """The tables of the poster with a measured column, from the records of runs."""
 
 import pathlib
-import statistics
 
-from keras_vsoftmax._extras import require
-from keras_vsoftmax.experiments import figures, published, recipes
+from keras_vsoftmax.experiments import face_report, figures, published, recipes
 from keras_vsoftmax.experiments.files import atomic_path
 from keras_vsoftmax.experiments.recipes import TITLES
 from keras_vsoftmax.experiments.records import any_record, groups, last
+from keras_vsoftmax.experiments.tables import (
+    interval,
+    mean,
+    paired_difference,
+    provenance,
+    rows,
+    training,
+)
 
 _POSTER = (
     recipes.MNIST,
@@ -21,7 +27,10 @@ _POSTER = (
 
 def tables(records):
     """Markdown: one table for each group of records, with the heads that were measured."""
-    return "\n".join(_section(group, poster=False) for group in groups(records))
+    return "\n".join(
+        face_report.section(group) if face_report.is_faces(group) else _section(group, poster=False)
+        for group in groups(records)
+    )
 
 
 def write(records, folder):
@@ -33,6 +42,8 @@ def write(records, folder):
     folder = pathlib.Path(folder)
     text = document(records)
     for index, group in enumerate(groups(records)):
+        if face_report.is_faces(group):  # no test after each epoch
+            continue
         name = f"convergence-{index}-{any_record(group)['recipe']['name']}.png"
         figures.convergence(group, folder / name)
         text += f"\n![Test error against steps]({name})\n"
@@ -43,7 +54,8 @@ def write(records, folder):
 
 def document(records):
     """Markdown: every table of the poster, and beside it what was measured or that it was not."""
-    grouped = groups(records)
+    grouped = [group for group in groups(records) if not face_report.is_faces(group)]
+    faces = [group for group in groups(records) if face_report.is_faces(group)]
     parts = ["# Measured beside published", ""]
     for recipe in _POSTER:
         measured = [
@@ -57,26 +69,9 @@ def document(records):
     parts += [
         _section(group) for group in grouped if any_record(group)["recipe"]["name"] not in poster
     ]
+    parts += map(face_report.section, faces)
+    parts += face_report.not_run(faces)
     return "\n".join(parts)
-
-
-def paired_difference(group, head, key="test_error", baseline="softmax"):
-    """Mean difference of a head to the baseline over the seeds that both ran, with an interval.
-
-    Returns:
-        `(mean, low, high)`, the bounds those of a 95% interval by Student's t, or `None` where
-        fewer than two seeds are common.
-    """
-    runs, others = group.get(head, {}), group.get(baseline, {})
-    common = sorted(runs.keys() & others)
-    differences = [last(runs[seed], key) - last(others[seed], key) for seed in common]
-    if head == baseline or len(differences) < 2:
-        return None
-    stats = require("scipy.stats", extra="examples", feature="Comparing heads")
-    mean = statistics.fmean(differences)
-    quantile = stats.t.ppf(0.975, len(differences) - 1)
-    half = float(quantile) * statistics.stdev(differences) / len(differences) ** 0.5
-    return mean, mean - half, mean + half
 
 
 def _section(group, poster=True):
@@ -92,21 +87,14 @@ def _section(group, poster=True):
 
 def _caption(group):
     record = any_record(group)
-    recipe, data = record["recipe"], record["data"]
+    data = record["data"]
     every = [run for runs in group.values() for run in runs.values()]
     synthetic = "**Synthetic data, no measurement.** " if data["source"] == "synthetic" else ""
     return (
         f"{synthetic}Test error in % after the last epoch, mean ± standard deviation over seeds. "
-        f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
-        f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
-        f"{recipe['learning_rate']:g}, {recipe['precision']}, {data['train_images']:,} training "
-        f"and {data['test_images']:,} test images. {_all(every, 'device')}; "
-        f"{_all([run['versions'] for run in every], 'keras', 'keras ')}; {_all(every, 'date')}."
+        f"{training(record)}, {data['train_images']:,} training and "
+        f"{data['test_images']:,} test images. {provenance(every)}"
     )
-
-
-def _all(records, key, prefix=""):
-    return prefix + ", ".join(sorted({record[key] for record in records}))
 
 
 def _table(name, group, key, own_runs, poster=True):
@@ -114,50 +102,39 @@ def _table(name, group, key, own_runs, poster=True):
     known = own_runs.get(name, {})
     header = ["Head", "Measured", "Minus softmax, paired, 95%", "Intra cosine"]
     header += ["Nearest-other cosine", "Steps/s"]
-    rows = []
+    lines = []
     for head in TITLES:
         if head in group or (poster and head in known):
             runs = list(group.get(head, {}).values())
-            errors = _mean([last(run, key) for run in runs])
+            errors = mean([last(run, key) for run in runs])
             row = [
                 TITLES[head],
                 f"{errors} (n = {len(runs)})" if runs else "not run",
-                _interval(paired_difference(group, head, key)),
-                _mean([run["cosines"]["intra"] for run in runs], 3),
-                _mean([run["cosines"]["nearest_other"] for run in runs], 3),
-                _mean([run["steps_per_second"] for run in runs], 1),
+                interval(paired_difference(group, head, key)),
+                mean([run["cosines"]["intra"] for run in runs], 3),
+                mean([run["cosines"]["nearest_other"] for run in runs], 3),
+                mean([run["steps_per_second"] for run in runs], 1),
             ]
-            rows.append(row)
+            lines.append(row)
             if known:
                 row.insert(1, f"{known[head]:.2f}" if head in known else "")
     if known:
         header.insert(1, "Published")
     if poster and key == "test_error":
-        rows += [
+        lines += [
             [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
         ]
-    return ["| " + " | ".join(line) + " |" for line in (header, ["---"] * len(header), *rows)]
-
-
-def _mean(values, digits=2):
-    if not values:
-        return ""
-    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{statistics.fmean(values):.{digits}f}{spread}"
-
-
-def _interval(difference):
-    return "" if difference is None else "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)
+    return rows([header, *lines])
 
 
 def _verdict(group):
     difference = paired_difference(group, "virtual")
     if difference is None:
         return []
-    mean, low, high = difference
+    centre, low, high = difference
     if low <= 0 <= high:
         told = "are not told apart here: the interval of the difference holds zero"
-    elif mean < 0:
+    elif centre < 0:
         told = "differ here, and Virtual Softmax has the lower error"
     else:
         told = "differ here, and Virtual Softmax has the higher error"

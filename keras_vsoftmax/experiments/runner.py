@@ -13,9 +13,7 @@ import keras
 from keras_vsoftmax import Classifier, heads, networks, strategies
 from keras_vsoftmax.experiments import callbacks, environment, records
 from keras_vsoftmax.experiments.augment import RandomCropMirror
-from keras_vsoftmax.experiments.data import Batches
 from keras_vsoftmax.experiments.recipes import head_knobs
-from keras_vsoftmax.experiments.similarity import class_cosines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,11 +51,12 @@ def train(run, data, strategy=None, resume=False):
 
     The run's folder gets `record.json`, `best.keras` and `last.keras` (without augmentation and
     optimiser), `tensorboard/`, and while it lasts `backup/` and `progress.json`. Which epoch is
-    best is seen on the test set: the reported error is that of the last.
+    best is seen on the test set: the reported error is that of the last. Data without a test after
+    each epoch leave no `best.keras`.
 
     Args:
         run: a `Run`.
-        data: an `ImageSet`.
+        data: an `ImageSet`, or another with its methods, such as a `FaceSet`.
         strategy: of `tf.distribute`, or `None`.
         resume: go on where a stopped run was; return the record of a complete one.
 
@@ -75,11 +74,7 @@ def train(run, data, strategy=None, resume=False):
         "head": run.head,
         "knobs": knobs,
         "seed": run.seed,
-        "data": {
-            "source": data.source,
-            "train_images": len(data.x_train),
-            "test_images": len(data.x_test),
-        },
+        "data": data.identity(),
     }
     record_path = folder / records.NAME
     if not resume:
@@ -98,18 +93,17 @@ def train(run, data, strategy=None, resume=False):
     try:
         with strategies.scope(strategy):
             model, trained, sources = _build(run, data, knobs, synchronized=strategy is not None)
-        batches = Batches(data.x_train, data.y_train, recipe.batch_size, run.seed)
+        batches = data.batches(recipe.batch_size, run.seed)
         progress = callbacks.Progress(
             folder / "progress.json", identity, model, folder / "best.keras", resume
         )
         epochs = recipe.iterations // len(batches)
         print(f"{folder}: {epochs} epochs of {len(batches)} steps", flush=True)
         trained.fit(
-            batches,
+            batches.fit_input(),
             epochs=epochs,
             shuffle=False,  # the batches are shuffled; Keras would reorder them unrepeatably
-            validation_data=(data.x_test, data.y_test),
-            validation_batch_size=recipe.batch_size,
+            **data.validation(recipe.batch_size),
             callbacks=[
                 callbacks.BeginEpoch(batches, *sources),
                 *_tensorboard(folder),
@@ -118,16 +112,14 @@ def train(run, data, strategy=None, resume=False):
             ],
         )
         callbacks.save_model(trained, model, run.last_model)
-        features = model.embed(data.x_test, batch_size=recipe.batch_size, verbose=0)
+        measured = data.measure(model, recipe.batch_size, folder)
     finally:
         keras.config.set_dtype_policy(policy)
 
     record = {
         **identity,
         **_summary(progress.rows, len(batches)),
-        "cosines": dict(
-            zip(("intra", "nearest_other"), class_cosines(features, data.y_test), strict=True)
-        ),
+        **measured,
         "parameters": model.count_params(),
         "replicas": strategy.num_replicas_in_sync if strategy else 1,
         "device": environment.device(),
@@ -145,6 +137,8 @@ def _clear(folder):
     """Remove what an earlier run left, so that nothing of it passes for this one's."""
     for name in (records.NAME, "progress.json", "best.keras", "last.keras"):
         (folder / name).unlink(missing_ok=True)
+    for path in folder.glob("scores-*.npz"):
+        path.unlink()
     for name in ("backup", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
@@ -152,7 +146,7 @@ def _clear(folder):
 def _build(run, data, knobs, synchronized):
     """The model, the same with augmentation in front for training, and what draws by epoch."""
     recipe = run.recipe
-    shape = data.x_train.shape[1:]
+    shape = data.shape
     network = networks.get(recipe.backbone, shape, recipe.width, recipe.l2, synchronized)
     head = heads.get(
         run.head, data.classes, kernel_regularizer=keras.regularizers.L2(recipe.l2), **knobs
@@ -184,6 +178,6 @@ def _summary(rows, steps):
     seconds = [row["train_seconds"] for row in rows[1:] or rows]
     return {
         "epochs": rows,
-        "seconds": sum(row["train_seconds"] + row["test_seconds"] for row in rows),
+        "seconds": sum(row["train_seconds"] + row.get("test_seconds", 0) for row in rows),
         "steps_per_second": steps / statistics.median(seconds),
     }

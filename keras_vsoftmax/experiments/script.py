@@ -4,7 +4,8 @@ import contextlib
 import sys
 
 from keras_vsoftmax import strategies
-from keras_vsoftmax.experiments import data, options, report, runner
+from keras_vsoftmax.experiments import data as image_sets
+from keras_vsoftmax.experiments import options, report, runner
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.files import check_writable
 
@@ -27,23 +28,34 @@ def run(recipe, args, prog):
         show(train(recipe, args)[1])
 
 
-def train(recipe, args):
+def train(recipe, args, load=None):
     """Train all heads and seeds that the options name.
 
+    Args:
+        recipe: a `Recipe`.
+        args: from `options.parser`.
+        load: function of `recipe` and `args` that gives the data; by default they are the image
+            set that the recipe names.
+
     Returns:
-        The `ImageSet`, and a list of `(run, record)`, seed by seed.
+        The data, and a list of `(run, record)`, seed by seed.
     """
-    check_writable(args.out)
-    strategy = _strategy(args.strategy)
-    images = _data(recipe, args)
-    recipe = options.resolve(recipe, args, len(images.x_train))
+    strategy, data = prepare(recipe, args, load)
+    recipe = options.resolve(recipe, args, data.samples)
     variant = "synthetic" if args.synthetic else "quick" if args.quick else ""
     runs = [
         runner.Run(recipe, head, seed, args.out, variant)
         for seed in dict.fromkeys(args.seeds)
         for head in options.chosen_heads(args)
     ]
-    return images, [(run, runner.train(run, images, strategy, args.resume)) for run in runs]
+    return data, [(run, runner.train(run, data, strategy, args.resume)) for run in runs]
+
+
+def prepare(recipe, args, load=None):
+    """The strategy, or `None`, and the data that the options name; `load` as for `train`."""
+    check_writable(args.out)
+    strategy = _strategy(args.strategy)
+    return strategy, (load or _image_set)(recipe, args)
 
 
 def show(results, figure=None):
@@ -77,11 +89,11 @@ def _strategy(name):
         raise ExperimentError(str(error)) from error
 
 
-def _data(recipe, args):
+def _image_set(recipe, args):
     limit = options.QUICK_LIMIT if args.quick else (None, None)
     if not args.synthetic:
-        return data.load(recipe.data, args.data_dir, limit)
+        return image_sets.load(recipe.data, args.data_dir, limit)
     if not args.quick:
         limit = (10_000, 2_000)
     print(f"SYNTHETIC DATA: made-up images of {recipe.title}'s shape. The errors mean nothing.")
-    return data.synthetic(recipe.data, limit)
+    return image_sets.synthetic(recipe.data, limit)

@@ -72,6 +72,7 @@ class Head(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.label_smoothing = float(label_smoothing)
         self.supports_masking = True
+        self._refused_shape = None
 
     @property
     def is_plain_softmax(self):
@@ -118,8 +119,21 @@ class Head(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
-            self._check_label_shape(labels.shape, inputs.shape[:-1])
+            label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
+
+    def load_own_variables(self, store):
+        if "0" in store:
+            shape = tuple(store["0"].shape)
+            self._refused_shape = shape if shape != tuple(self.kernel.shape) else None
+        if self._refused_shape is not None:
+            # Keras asks again after an error, with an empty store, and reports the last error.
+            raise ValueError(
+                f"The weights are those of another head: the kernel (d, units) of '{self.name}' "
+                f"has the shape {tuple(self.kernel.shape)}. Received: a kernel of shape "
+                f"{self._refused_shape}"
+            )
+        super().load_own_variables(store)
 
     def get_config(self):
         return {
@@ -177,15 +191,9 @@ class Head(keras.layers.Layer):
                 "Received: labels=None with training=True"
             )
         leading_shape = tuple(logits.shape)[:-1]
-        self._check_label_shape(labels.shape, leading_shape)
-        return label_lib.interpret(labels, self.units, leading_shape, logits.dtype)
-
-    def _check_label_shape(self, shape, leading_shape):
-        if label_lib.is_rows(shape, self.units, leading_shape) and not self.accepts_rows:
-            raise ValueError(
-                f"{type(self).__name__} takes class ids only: a margin has no meaning for rows "
-                f"of probabilities. Received: labels.shape={tuple(shape)}"
-            )
+        return label_lib.interpret(
+            labels, self.units, leading_shape, logits.dtype, self.accepts_rows
+        )
 
     def _feature_dim(self, inputs_shape):
         if len(inputs_shape) < 2 or inputs_shape[-1] is None:

@@ -4,11 +4,12 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import ops
-from keras_vsoftmax.heads.base import Head, check_range
+from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.virtual import VirtualSoftmax
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class SyntheticVirtualSoftmax(Head):
+class SyntheticVirtualSoftmax(VirtualSoftmax):
     """SV-Softmax: a virtual class that is synthesised from the features and the label's class.
 
         v = ||W_y|| h . x / ||h||,   h = m x / ||x|| - (1 - m) W_y / ||W_y||
@@ -38,6 +39,8 @@ class SyntheticVirtualSoftmax(Head):
     Source: "SV-Softmax", Neural Networks 193, 2026.
     """
 
+    accepts_rows = False
+
     def __init__(self, units, *, margin=0.6, **kwargs):
         super().__init__(units, **kwargs)
         check_range("margin", margin, above=0.5, high=1)
@@ -48,15 +51,16 @@ class SyntheticVirtualSoftmax(Head):
 
     def _training_terms(self, logits, features, kernel, labels):
         m = self.margin
+        terms = super()._training_terms(logits, features, kernel, labels)
+        # Under label smoothing the virtual logit is that of the smoothed row, the angle is not.
+        length = terms["virtual"]
+        if self.label_smoothing:
+            length = ops.virtual_logit(features, kernel, labels.ids)
         label_logit = ops.pick(logits, labels.ids)
-        length = ops.virtual_logit(features, kernel, labels.ids)
         cosine = ops.cosine(label_logit, length)
         # By rounding alone the cosine passes 1.
         distance = kops.where(cosine < 1, 1 - cosine, 0.0)
         squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * distance
         factor = (m - (1 - m) * cosine) / kops.sqrt(squared)
         right = label_logit >= kops.max(logits, axis=-1)
-        return {
-            "virtual": length * kops.where(right, factor, 1.0),
-            **self._smoothing_terms(logits, labels),
-        }
+        return {**terms, "virtual": terms["virtual"] * kops.where(right, factor, 1.0)}

@@ -5,6 +5,7 @@ import functools
 from keras_vsoftmax.networks.densenet import densenet
 from keras_vsoftmax.networks.plain import plain
 from keras_vsoftmax.networks.resnet import resnet
+from keras_vsoftmax.networks.sphereface import sphereface
 from keras_vsoftmax.networks.wide_resnet import wide_resnet
 
 _BUILDERS = {
@@ -27,6 +28,8 @@ _BUILDERS = {
     "resnet110": resnet,
     "densenet40": densenet,
     "wrn28_10": wide_resnet,
+    "sphereface20": sphereface,
+    "sphereface4": functools.partial(sphereface, depth=4),
 }
 
 NAMES = tuple(_BUILDERS)
@@ -39,12 +42,14 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
         identifier: one of `networks.NAMES`.
         input_shape: `(height, width, channels)` of an image with values from 0 to 255, integer
             or float; the scaling to [-1, 1] is part of the network.
-        width: factor on the channels of every layer but the plain networks' embedding.
+        width: factor on the channels of every layer but the embedding of the plain networks and
+            of SphereFace's.
         l2: `keras.regularizers.L2(l2)` on every kernel. The default is weight decay 5e-4 where
             decay means l2 * 2 * w added to the gradient, as in the published recipes; 0 for none.
         synchronized: batch normalisation over all replicas of a `tf.distribute` strategy.
-        **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`), `growth`
-            (`densenet40`), `widen` (`wrn28_10`).
+        **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
+            `sphereface20`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding` (the plain
+            networks and SphereFace's).
 
     Returns:
         A `keras.Model` from images to float embeddings of shape (batch, d).

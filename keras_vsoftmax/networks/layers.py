@@ -36,13 +36,18 @@ class Layers:
         """`base` times the width, at least one."""
         return max(1, round(base * self.width))
 
-    def conv(self, channels, size, strides=1):
+    def conv(self, channels, size, strides=1, **overrides):
         return keras.layers.Conv2D(
-            channels, size, strides=strides, padding="same", **self._kernel()
+            channels, size, strides=strides, padding="same", **{**self._kernel(), **overrides}
         )
 
-    def dense(self, units):
-        return keras.layers.Dense(units, **self._kernel())
+    def dense(self, units, **overrides):
+        return keras.layers.Dense(units, **{**self._kernel(), **overrides})
+
+
+def prelu():
+    """A slope for each channel. It starts at 0.25 as in PReLU's paper; Keras's zero is a ReLU."""
+    return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
 
 
 def pixels(input_shape):

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vsoftmax.networks.layers import Layers, pixels
+from keras_vsoftmax.networks.layers import Layers, pixels, prelu
 
 
 def plain(
@@ -41,7 +41,4 @@ def plain(
 
 
 def _convolve(layers, x, channels, kernel_size):
-    x = layers.norm()(layers.conv(layers.channels(channels), kernel_size)(x))
-    # 0.25 is where PReLU's paper and Caffe start; Keras's default of zero would be a ReLU.
-    slope = keras.initializers.Constant(0.25)
-    return keras.layers.PReLU(slope, shared_axes=(1, 2))(x)
+    return prelu()(layers.norm()(layers.conv(layers.channels(channels), kernel_size)(x)))

@@ -22,7 +22,7 @@ def test_written_and_found(tmp_path, make_record):
     [
         ("{", "no readable record"),
         ("[]", "no readable record"),
-        ('{"head": 1}', "no record. Received: no cosines"),
+        ('{"head": 1}', "no record. Received: no data"),
     ],
 )
 def test_what_is_no_record(tmp_path, text, message):

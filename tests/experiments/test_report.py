@@ -57,7 +57,8 @@ def test_document_has_every_figure_of_the_poster(make_record):
     runs = _group(make_record, {0: 1.0}, {0: 0.9}, recipes.IMAGENET32)
     runs += _group(make_record, {0: 1.0}, {0: 0.9}, recipes.MNIST_2D)
     text = report.document(runs)
-    for tables in (published.OWN_RUNS, published.TOP5, published.CITED):
+    every = (published.OWN_RUNS, published.TOP5, published.CITED, published.VERIFICATION)
+    for tables in every:
         for table in tables.values():
             for figure in table.values():
                 assert f" {figure:.2f} |" in text

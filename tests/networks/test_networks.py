@@ -68,6 +68,7 @@ SMALL = {
     "resnet110": {"depth": 8},
     "densenet40": {"depth": 7, "growth": 4},
     "wrn28_10": {"depth": 10, "widen": 2},
+    "sphereface20": {"depth": 10},
 }
 
 

@@ -1,0 +1,35 @@
+"""What keras 3.15.1 lacks for `fit` on several workers, and what it does instead.
+
+Two functions of its TensorFlow trainer fail under `tf.distribute.MultiWorkerMirroredStrategy`:
+
+- `_maybe_symbolic_build` averages the first batch over all replicas, only to learn its shapes.
+  With two workers that raises "Attempt to convert a value (PerReplica...)", and with replicas
+  of different sizes it fails on one host as well.
+- `reduce_per_replica` reduces the logs of a step over their axis 0, which a scalar lacks.
+
+A test trains a plain `keras.Model` there, and fails as soon as that works: then this module can
+go.
+"""
+
+import keras
+from keras import ops as kops
+
+
+def local_batch(iterator, strategy):
+    """The first batch of a Keras epoch iterator, as the first replica of this worker sees it."""
+    _, _, batches = next(iter(iterator))
+    return keras.tree.map_structure(
+        lambda value: None if value is None else strategy.experimental_local_results(value)[0],
+        next(batches),
+    )
+
+
+def reducible(logs):
+    """The logs of a step, each with the axis over which Keras reduces them over workers."""
+    if keras.backend.backend() != "tensorflow":
+        return logs
+    import tensorflow as tf
+
+    if not isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        return logs
+    return {name: kops.reshape(value, (1,)) for name, value in logs.items()}

@@ -1,0 +1,250 @@
+"""The space of models: a backbone, one of the heads with its own knobs, and how it is trained."""
+
+import collections
+import hashlib
+
+import keras
+import numpy as np
+
+from keras_vsoftmax import heads as head_lib
+from keras_vsoftmax._extras import require
+from keras_vsoftmax.models import Classifier
+from keras_vsoftmax.tuning import ranges as range_lib
+
+keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
+FailedTrialError = keras_tuner.errors.FailedTrialError
+FatalValueError = keras_tuner.errors.FatalValueError
+
+
+class HeadHyperModel(keras_tuner.HyperModel):
+    """The search space for Keras Tuner: which head, with which knobs, trained how.
+
+    | hyperparameter | default range | where |
+    |---|---|---|
+    | `head` | all of `keras_vsoftmax.heads.NAMES` | always |
+    | `HEAD_KNOB`, as `arcface_margin` | see `ranges.KNOBS` | in the trials of that head only |
+    | `embedding` | [64, 128, 256] | a `Dense` layer between backbone and head |
+    | `learning_rate` | (1e-4, 1e-2) | the optimizer |
+    | `weight_decay` | (1e-5, 1e-2) | the optimizer; not on biases, norms and PReLU slopes |
+    | `batch_size` | [64, 128, 256] | `fit` |
+
+    The trials of a head hold its own knobs and no other's.
+
+    Args:
+        backbone: A Keras model or layer that gives features (..., d), or a function of the
+            hyperparameters that returns one. Of a model every trial trains a copy that starts
+            from the weights which the model has; a function gives every trial weights of its
+            own, and may vary the architecture: it is called with the `HyperParameters` after
+            those of the table were set, so that `hp["head"]` can be read, and others declared.
+        classes: Integer, at least 2. Number of classes.
+        heads: Identifiers of the heads that are searched.
+        optimizer: An optimizer class, or a function that returns an optimizer, with the
+            keyword arguments `learning_rate` and `weight_decay`.
+        head_arguments: A function of the hyperparameters that returns a dict of further arguments
+            for whichever head, such as
+            `lambda hp: {"kernel_regularizer": keras.regularizers.L2(hp["weight_decay"])}`.
+        seed: Integer. With it, the scores of a trial depend on the seed and on the trial's
+            hyperparameters alone, and not on the trials before it: a search can be repeated,
+            and resumed, and gives the same scores where the operations are deterministic.
+            Executions of one trial have seeds of their own.
+        **ranges: Other ranges, by the name of the hyperparameter. A tuple `(low, high)` is a
+            range, a list `[a, b, c]` a choice, a number fixes the value, and None leaves it out
+            of the search: no `Dense` layer, the optimizer's own value, the batches of the data
+            set, the head's default. Any numeric argument of a head can be searched by
+            naming it, as in `virtual_label_smoothing=(0.0, 0.2)`.
+
+    Raises:
+        ValueError: For an unknown head or hyperparameter, an empty range, and a range that the
+            head refuses.
+
+    A trial that fails because the loss is not finite, or because the backbone refuses its
+    hyperparameters with a ValueError, is recorded as failed, and the search goes on.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_vsoftmax import tuning
+    >>> backbone = keras.Sequential([keras.Input((64,)), keras.layers.Dense(32, "relu")])
+    >>> space = tuning.HeadHyperModel(
+    ...     backbone, 10, heads=["virtual", "arcface"], arcface_margin=(0.2, 0.6), batch_size=128
+    ... )
+    """
+
+    def __init__(
+        self,
+        backbone,
+        classes,
+        *,
+        heads=head_lib.NAMES,
+        optimizer=keras.optimizers.AdamW,
+        head_arguments=None,
+        seed=None,
+        **ranges,
+    ):
+        super().__init__()
+        if not (isinstance(backbone, keras.Layer) or callable(backbone)):
+            raise TypeError(
+                "`backbone` must be a Keras model or layer that gives features, or a function of "
+                f"the hyperparameters that returns one. Received: backbone={backbone!r}"
+            )
+        self.backbone = backbone
+        self.classes = classes
+        self.heads = _check_heads(heads, classes)
+        self.optimizer = optimizer
+        self.head_arguments = head_arguments
+        self.seed = seed
+        self._training, self._knobs = range_lib.resolve(classes, self.heads, ranges)
+        self._executions = collections.Counter()
+
+    def build(self, hp):
+        """A compiled `Classifier` with the hyperparameters of a trial."""
+        if self.seed is not None:
+            keras.utils.set_random_seed(self._trial_seed(hp))
+        head, knobs = self._declare_head(hp)
+        training = {
+            name: range_lib.declare(hp, name, name, values, range_lib.FIRST.get(name))
+            for name, values in self._training.items()
+        }
+        if self.head_arguments is not None:
+            knobs = {**self.head_arguments(hp), **knobs}
+        try:
+            backbone = self._make_backbone(hp)
+            if "embedding" in training:
+                backbone = _with_embedding(backbone, training["embedding"])
+            model = Classifier(backbone, head_lib.get(head, self.classes, **knobs))
+        except ValueError as error:
+            raise FailedTrialError(
+                f"No model can be built with the hyperparameters {hp.values}: {error}"
+            ) from error
+        arguments = {
+            name: training[name] for name in ("learning_rate", "weight_decay") if name in training
+        }
+        optimizer = self.optimizer(**arguments)
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
+        model.compile(optimizer, metrics=["accuracy"])
+        if model.built:
+            # Checkpoints hold the optimizer's state, which Keras loads into a built one only.
+            optimizer.build(model.trainable_variables)
+        return model
+
+    def fit(self, hp, model, x=None, y=None, *, callbacks=(), **kwargs):
+        """Trains the model of a trial; `tuner.search` hands its arguments over."""
+        self._check_fit(y, callbacks, kwargs)
+        self._executions[_key(hp)] += 1
+        if "batch_size" in self._training:
+            kwargs["batch_size"] = hp["batch_size"]
+        try:
+            history = model.fit(x, y, callbacks=callbacks, **kwargs)
+        except FloatingPointError as error:
+            raise FailedTrialError(str(error)) from error
+        # The last steps of an epoch may ruin the weights without a trace in its training loss.
+        val_loss = history.history.get("val_loss", [])
+        if not np.all(np.isfinite(val_loss)):
+            raise FailedTrialError(f"The validation loss is not finite. Received: {val_loss}")
+        return history
+
+    def check_objective(self, objective):
+        """Refuses objectives that say nothing about which head is better.
+
+        Args:
+            objective: What Keras Tuner's `objective` argument takes.
+
+        Raises:
+            keras_tuner.errors.FatalValueError: For a loss as the objective across several heads.
+        """
+        for name in _objective_names(objective):
+            is_loss = name == "loss" or name.endswith("_loss")
+            if is_loss and len(self.heads) > 1:
+                raise FatalValueError(
+                    f"The objective {name!r} cannot compare heads: their logits have scales of "
+                    "their own, and a margin or a virtual class makes the training loss larger "
+                    "by design. Name a metric, such as 'val_accuracy', or search one head. "
+                    f"Received: objective={name!r} with heads={self.heads}"
+                )
+
+    def _check_fit(self, y, callbacks, arguments):
+        # Keras Tuner hands its objective over in the callback that saves the best epoch.
+        objectives = [item.objective for item in callbacks if hasattr(item, "objective")]
+        for objective in objectives:
+            self.check_objective(objective)
+            names = _objective_names(objective)
+            validated = any(arguments.get(f"validation_{kind}") for kind in ("split", "data"))
+            if not validated and any(name.startswith("val_") for name in names):
+                raise FatalValueError(
+                    "The objective needs validation: pass validation_split or validation_data "
+                    f"to search. Received: objective={', '.join(names)}"
+                )
+        if "batch_size" in self._training and (y is None or "batch_size" in arguments):
+            reason = "y is None: the data set makes its own batches"
+            raise FatalValueError(
+                "`batch_size` is a hyperparameter of this search. Construct HeadHyperModel with "
+                "batch_size=None to leave the batches to the data set or to search(batch_size=). "
+                f"Received: {'batch_size' if y is not None else reason}"
+            )
+
+    def _declare_head(self, hp):
+        head = hp.Choice("head", list(self.heads))
+        inactive = len(hp.inactive_scopes)
+        chosen = {}
+        for name, knobs in self._knobs.items():
+            if not knobs:
+                continue
+            with hp.conditional_scope("head", [name]):
+                for knob, values in knobs.items():
+                    default = range_lib.head_default(name, self.classes, knob)
+                    value = range_lib.declare(hp, f"{name}_{knob}", knob, values, default)
+                    if name == head:
+                        chosen[knob] = value
+        # Every knob is known by now, whichever head was chosen: Keras Tuner need not build a
+        # model for each scope to discover them.
+        del hp.inactive_scopes[inactive:]
+        return head, chosen
+
+    def _make_backbone(self, hp):
+        if not isinstance(self.backbone, keras.Layer):
+            return self.backbone(hp)
+        if isinstance(self.backbone, keras.Model):
+            copy = keras.models.clone_model(self.backbone)
+        else:
+            copy = self.backbone.__class__.from_config(self.backbone.get_config())
+        if copy.built:
+            copy.set_weights(self.backbone.get_weights())
+        return copy
+
+    def _trial_seed(self, hp):
+        key = _key(hp)
+        text = f"{self.seed} {self._executions[key]} {key}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little")
+
+
+def _check_heads(heads, classes):
+    heads = (heads,) if isinstance(heads, str) else tuple(heads)
+    if not heads or len(set(heads)) < len(heads):
+        raise ValueError(f"`heads` must name at least one head, each once. Received: heads={heads}")
+    for name in heads:
+        head_lib.get(name, classes)
+    return heads
+
+
+def _with_embedding(backbone, width):
+    embedding = keras.layers.Dense(width)
+    inputs = getattr(backbone, "input", None)  # no attribute, or None, where it is not known
+    if inputs is None:
+        return keras.Sequential([backbone, embedding])
+    inputs = keras.tree.map_structure(
+        lambda x: keras.Input(batch_shape=x.shape, dtype=x.dtype, name=x.name), inputs
+    )
+    return keras.Model(inputs, embedding(backbone(inputs)))
+
+
+def _objective_names(objective):
+    if isinstance(objective, (list, tuple)):
+        return [name for item in objective for name in _objective_names(item)]
+    if hasattr(objective, "objectives"):
+        return _objective_names(objective.objectives)
+    return [getattr(objective, "name", objective)]
+
+
+def _key(hp):
+    # str and not repr: a value may be a NumPy float before it was saved, and a float after.
+    return " ".join(f"{name}={value}" for name, value in sorted(hp.values.items()))

@@ -1,0 +1,175 @@
+"""From a model and a list of pairs to the figures of the protocol."""
+
+import concurrent.futures
+import os
+
+import keras
+import numpy as np
+
+from keras_vsoftmax.verification.images import find_unreadable, load_image
+from keras_vsoftmax.verification.protocol import evaluate_scores
+from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
+
+_SCORES = {"cosine": cosine_scores, "euclidean": euclidean_scores}
+
+
+def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
+    """Embed image files, in batches, with Keras's progress bar.
+
+    A batch is decoded while the model runs on the one before, and dropped afterwards: only the
+    embeddings stay in memory.
+
+    Args:
+        model: a `Classifier`, whose backbone is used, or any Keras model from images
+            (batch, height, width, channels) with pixels 0 to 255 to embeddings (batch, d).
+        paths: sequence of image files. They are cropped and resized to the model's input as
+            `load_image` does.
+        batch_size: int.
+        flip: whether to take the mean of the embeddings of the image and of its mirror image.
+        verbose: 1 shows the progress bar, 0 nothing.
+
+    Returns:
+        float32 array (images, d), NumPy.
+
+    Raises:
+        ValueError: the model has no single image input of known size, or no (batch, d) output.
+        ImportError: Pillow is not installed.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> import keras
+    >>> from PIL import Image
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "face.png"
+    >>> Image.new("RGB", (96, 112)).save(path)
+    >>> image = keras.Input((56, 48, 3))
+    >>> model = keras.Model(image, keras.layers.GlobalAveragePooling2D()(image))
+    >>> embed_images(model, [path], verbose=0).tolist()
+    [[0.0, 0.0, 0.0]]
+    """
+    embedder = _embedder(model, flip)
+    embeddings = np.empty((len(paths), embedder.output_shape[-1]), np.float32)
+    bar = keras.utils.Progbar(len(paths), unit_name="image", verbose=verbose)
+    start = 0
+    for batch in _decoded(paths, embedder.input_shape[1:], batch_size):
+        # Not `predict`: it keeps the output of every batch to the end, and on torch these small
+        # arrays lie in the gaps that freed batches left, so that memory grows by a batch a step.
+        end = start + len(batch)
+        embeddings[start:end] = embedder.predict_on_batch(batch)
+        bar.update(end)
+        start = end
+    return embeddings
+
+
+def available_pairs(pairs, root, missing="error"):
+    """The pairs whose images are there and can be read; each image is decoded once to see it.
+
+    Args:
+        pairs: `Pairs`.
+        root: the folder in which the pairs' images lie.
+        missing: see `verify`.
+
+    Returns:
+        `Pairs`, all of them or, with `"skip"`, some.
+
+    Raises:
+        FileNotFoundError: an image cannot be read and `missing` is `"error"`; the message has the
+            pair.
+        ValueError: `missing` is neither, or no pair is left.
+        ImportError: Pillow is not installed.
+    """
+    if missing not in ("error", "skip"):
+        raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
+    paths = {image: os.path.join(root, image) for image in pairs.images()}
+    reasons = find_unreadable(list(paths.values()))
+    absent = [paths[a] in reasons or paths[b] in reasons for a, b in zip(pairs.first, pairs.second)]
+    if missing == "error" and any(absent):
+        index = int(np.argmax(absent))
+        reason = reasons.get(paths[pairs.first[index]]) or reasons[paths[pairs.second[index]]]
+        raise FileNotFoundError(
+            f"An image of {pairs.describe(index)} cannot be read under {root}. {reason}. "
+            f'There are {sum(absent)} such pairs of {len(pairs)}; missing="skip" leaves them out'
+        )
+    if all(absent):
+        raise ValueError(f"None of the {len(pairs)} pairs has both its images under {root}")
+    return pairs.select(~np.array(absent))
+
+
+def verify(
+    model, pairs, root, score="cosine", flip=False, batch_size=128, missing="error", verbose=1
+):
+    """Score pairs of faces with a model and measure it as LFW does. Each image is embedded once.
+
+    Args:
+        model: see `embed_images`.
+        pairs: `Pairs`, as from `read_lfw_pairs`.
+        root: the folder in which the pairs' images lie.
+        score: `"cosine"` or `"euclidean"`.
+        flip: see `embed_images`.
+        batch_size: int.
+        missing: what to do about a pair with an image that is not there or cannot be read:
+            `"error"`, or `"skip"`, which counts it in the result.
+        verbose: 1 shows the progress bar, 0 nothing.
+
+    Returns:
+        `VerificationResult`.
+
+    Raises:
+        FileNotFoundError: an image cannot be read and `missing` is `"error"`; the message has the
+            pair.
+        ValueError: an argument is not as above, or too few pairs are left.
+        ImportError: Pillow or scikit-learn is not installed.
+
+    Example:
+
+    ```python
+    pairs = read_lfw_pairs("lfw/pairs.txt")
+    print(verify(model, pairs, "lfw/images", flip=True))
+    ```
+    """
+    if score not in _SCORES:
+        raise ValueError(f"`score` must be one of {sorted(_SCORES)}. Received: score={score!r}")
+    found = available_pairs(pairs, root, missing)
+    images = found.images()
+    paths = [os.path.join(root, image) for image in images]
+    embeddings = embed_images(model, paths, batch_size, flip, verbose)
+    row = {image: number for number, image in enumerate(images)}
+    first = embeddings[[row[image] for image in found.first]]
+    second = embeddings[[row[image] for image in found.second]]
+    return evaluate_scores(
+        _SCORES[score](first, second), found.matched, found.folds, skipped=len(pairs) - len(found)
+    )
+
+
+def _embedder(model, flip):
+    backbone = getattr(model, "backbone", model)
+    shape = getattr(backbone, "input_shape", None)
+    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+        raise ValueError(
+            "The model must have one input of a known shape (batch, height, width, channels). "
+            f"Received: {backbone.name} with input shape {shape}"
+        )
+    image = keras.Input(shape[1:])
+    embedding = backbone(image, training=False)
+    if len(embedding.shape) != 2:
+        raise ValueError(
+            "The model must give embeddings of shape (batch, d). "
+            f"Received: {backbone.name} with output shape {embedding.shape}"
+        )
+    if flip:
+        mirrored = backbone(keras.ops.flip(image, axis=2), training=False)
+        embedding = keras.layers.average([embedding, mirrored])
+    return keras.Model(image, embedding)
+
+
+def _decoded(paths, shape, batch_size):
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+
+        def begin(start):
+            group = paths[start : start + batch_size]
+            return [pool.submit(load_image, path, shape) for path in group]
+
+        ahead = begin(0)
+        for start in range(0, len(paths), batch_size):
+            ready, ahead = ahead, begin(start + batch_size)
+            yield np.stack([image.result() for image in ready])

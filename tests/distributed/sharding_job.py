@@ -1,0 +1,39 @@
+"""Trains every head with its classes split over two and four devices of JAX, and without."""
+
+import contextlib
+import functools
+
+import keras
+
+from keras_vsoftmax import heads, sharding
+from tests.distributed import processes, training
+
+MESHES = {"2 devices": (1, 2), "4 devices": (2, 2)}
+OPTIONS = {"samples": 24, "evaluated": True}  # batches must divide by the mesh
+
+
+def compare(name):
+    expected = training.outcome(contextlib.nullcontext(), head=name, **OPTIONS)
+    return {label: split(name, shape, expected) for label, shape in MESHES.items()}
+
+
+def split(name, shape, expected):
+    devices = keras.distribution.list_devices()[: shape[0] * shape[1]]
+    mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
+    head = training.make_head(name)
+    distribution = keras.distribution.ModelParallel(
+        layout_map=sharding.head_layout_map(head, mesh), batch_dim_name="batch"
+    )
+    with distribution.scope():
+        found = training.outcome(contextlib.nullcontext(), head=head, **OPTIONS)
+    return {**training.difference(expected, found), "columns": columns(head)}
+
+
+def columns(head):
+    """How many columns of the kernel each device holds."""
+    shards = head.kernel.value.addressable_shards
+    return sorted({shard.data.shape[1] for shard in shards})
+
+
+if __name__ == "__main__":
+    processes.main(lambda: {name: functools.partial(compare, name) for name in heads.NAMES})

@@ -1,0 +1,63 @@
+"""Class-sharded heads under JAX against unsharded ones, and the errors on the way there."""
+
+import types
+
+import keras
+import pytest
+
+from keras_vsoftmax import VirtualSoftmax, heads, sharding
+from tests.distributed import processes
+
+LIMIT = 1200
+COLUMNS = {"2 devices": [3], "4 devices": [3]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    environment = {
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
+    }
+    folder = tmp_path_factory.mktemp("sharding")
+    module = "tests.distributed.sharding_job"
+    with processes.running(module, folder, [environment], LIMIT) as jobs:
+        return processes.results(jobs, LIMIT)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", COLUMNS)
+@pytest.mark.parametrize("name", heads.NAMES)
+def test_sharded_head_trains_to_the_unsharded_result(trained, name, devices):
+    assert "error" not in trained[name], trained[name]["traceback"]
+    found = dict(trained[name][devices])
+    assert found.pop("columns") == COLUMNS[devices]
+    assert max(found.values()) < 1e-5, found
+
+
+@pytest.fixture
+def under_jax(monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    return types.SimpleNamespace(axis_names=["batch", "model"], shape=(2, 4))
+
+
+def test_classes_that_do_not_divide_are_refused(under_jax):
+    with pytest.raises(ValueError, match=r"12 units would, with 2 classes .* Received: units=10"):
+        sharding.head_layout_map(VirtualSoftmax(10), under_jax)
+
+
+def test_unknown_axis_is_refused(under_jax):
+    with pytest.raises(ValueError, match=r"one of batch, model. Received: axis='classes'"):
+        sharding.head_layout_map(VirtualSoftmax(8), under_jax, axis="classes")
+
+
+def test_built_head_is_refused(under_jax):
+    head = VirtualSoftmax(8, name="taken")
+    head.built = True
+    with pytest.raises(ValueError, match=r"must not be built .* 'taken'"):
+        sharding.head_layout_map(head, under_jax)
+
+
+@pytest.mark.skipif(keras.backend.backend() == "jax", reason="JAX has it")
+def test_other_backends_are_refused():
+    with pytest.raises(ValueError, match=f"KERAS_BACKEND=jax.*Received: {keras.backend.backend()}"):
+        sharding.head_layout_map(VirtualSoftmax(8), None)

@@ -1,0 +1,26 @@
+"""The snippets of docs/verification.md."""
+
+import pathlib
+import re
+
+import keras
+import pytest
+
+pytest.importorskip("PIL.Image")
+pytest.importorskip("sklearn")
+
+PAGE = pathlib.Path(__file__).parents[2] / "docs" / "verification.md"
+
+
+def test_snippets_run(face_folder, tmp_path, monkeypatch, capsys):
+    face_folder(tmp_path / "lfw" / "images", people=4, suffix=".jpg")
+    lines = ["2\t1", "p00\t1\t2", "p00\t1\tp01\t1", "p02\t1\t3", "p02\t2\tp03\t3"]
+    (tmp_path / "lfw" / "pairs.txt").write_text("\n".join(lines))
+    image = keras.Input((14, 12, 3))
+    keras.Model(image, keras.layers.Flatten()(image)).save(tmp_path / "faces.keras")
+    monkeypatch.chdir(tmp_path)
+    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert snippets
+    for snippet in snippets:
+        exec(snippet, {})
+    assert "2 matched, 2 mismatched, 2 folds, 0 skipped" in capsys.readouterr().out
