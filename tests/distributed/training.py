@@ -30,7 +30,7 @@ def make_head(name):
     )
 
 
-def model(head="virtual", policy="float32", batch_norm=False, steps_per_execution=1, **loss):
+def model(head="virtual", policy="float32", batch_norm=False, **loss):
     """A regularised network, the same at every call. `head` is a head or its identifier."""
     keras.config.set_floatx("float64" if policy == "float64" else "float32")
     keras.config.set_dtype_policy(policy)
@@ -47,7 +47,6 @@ def model(head="virtual", policy="float32", batch_norm=False, steps_per_executio
         keras.optimizers.SGD(0.1, momentum=0.9),
         VirtualSoftmaxLoss(**loss),
         metrics=["accuracy"],
-        steps_per_execution=steps_per_execution,
     )
     return classifier
 
