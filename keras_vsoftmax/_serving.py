@@ -18,6 +18,9 @@ class _Serving(keras.Model):
         self.output_kind = output
 
     def call(self, inputs):
+        # Keras hands over a tracked copy of the signature, whose type a backbone would warn about.
+        for plain in (dict, list):
+            inputs = plain(inputs) if isinstance(inputs, plain) else inputs
         features = self.backbone(inputs, training=False)
         if self.output_kind == "log_probs":
             return self.head(features, training=False)

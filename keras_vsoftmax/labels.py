@@ -68,9 +68,9 @@ def is_rows(shape, units, leading_shape, accept_rows=True):
     """
     if getattr(shape, "rank", 0) is None:
         raise ValueError(
-            "The rank of the labels must be known. TensorFlow forgets it when labels of another "
-            "form than before come to a compiled model (call compile() again), and in "
-            "`Dataset.map` around Python code (use `tf.ensure_shape`). "
+            "The rank of the labels must be known. TensorFlow forgets it in a data set around "
+            "Python code (use `tf.ensure_shape`), and when streams with labels of two ranks "
+            "come to one compiled model (call `compile()` between them). "
             f"Received: labels.shape={shape}"
         )
     shape = tuple(shape)

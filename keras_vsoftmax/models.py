@@ -74,6 +74,7 @@ class Classifier(ReplicatedTraining, keras.Model):
         self._invalid_labels = _InvalidLabels(name="invalid_labels", dtype="float32")
         self._invalid_labels_before = 0
         self._label_rank = None  # of class ids, known from the first call on
+        self._label_ndim = {}  # of the last labels, for each function that Keras traced
         inputs = _serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
@@ -139,9 +140,9 @@ class Classifier(ReplicatedTraining, keras.Model):
         _require_labels(y)
         return super().train_step(*state, (_Labelled(x, y), y, sample_weight))
 
-    def test_step(self, *args):
-        _require_labels(keras.utils.unpack_x_y_sample_weight(args[-1])[1])
-        return super().test_step(*args)
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        _require_labels(y)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         _require_labels(y)
@@ -210,6 +211,7 @@ class Classifier(ReplicatedTraining, keras.Model):
         else:
             listed = isinstance(callbacks, (list, tuple))
             callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), watch]
+        self._retrace_for("train_function", y)
         self._invalid_labels.reset_state()
         self._invalid_labels_before = 0
         arguments = (batch_size, epochs, verbose, callbacks, validation_split, validation_data)
@@ -226,6 +228,7 @@ class Classifier(ReplicatedTraining, keras.Model):
             ValueError: For bad labels: in arrays before the first step, in streams at the end.
         """
         self._check_arrays(x, y)
+        self._retrace_for("test_function", y)
         with self._usable_after_error():
             results = super().evaluate(x, y, *args, **kwargs)
         bad = int(self._invalid_labels.result())
@@ -250,6 +253,13 @@ class Classifier(ReplicatedTraining, keras.Model):
             label_lib.check_array(
                 y, self.head.units, self._label_rank, self._ignore_class(), self.head.accepts_rows
             )
+
+    def _retrace_for(self, function, y):
+        # A TensorFlow function that meets labels of two ranks forgets the rank of both.
+        ndim = getattr(y, "ndim", None)
+        if self._label_ndim.get(function, ndim) != ndim:
+            setattr(self, function, None)
+        self._label_ndim[function] = ndim
 
     @contextlib.contextmanager
     def _usable_after_error(self):

@@ -9,7 +9,8 @@ import math
 from keras import ops
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
-# loss that normalises the row again: the gradient of such a loss sums to zero.
+# loss that normalises the row again: the gradient of such a loss sums to zero. A loss that takes
+# the row for probabilities and divides by its sum has a gradient whose product with the row does.
 _GUARD_RATIO = 1e-3
 
 
@@ -293,6 +294,12 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
             if guard:
                 largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
                 tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+                # One row shows what the loss is, and costs nothing.
+                units = z.shape[-1]
+                product = ops.reshape(g, (-1, units))[:1] * ops.reshape(z - shift, (-1, units))[:1]
+                largest = ops.max(ops.abs(product), axis=-1)
+                divides = ops.abs(ops.sum(product, axis=-1)) < _GUARD_RATIO * largest
+                tripped = ops.logical_or(tripped, ops.any(divides))
                 row_sum = ops.where(tripped, float("nan"), row_sum)
             scale = -row_sum / total
             others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)

@@ -120,8 +120,8 @@ def test_validation_split_and_positional_arguments():
 
 def test_callbacks_may_be_a_list_or_one_callback():
     x, y = tiny.data()
+    model = tiny.classifier()
     for callbacks in (None, keras.callbacks.History(), [keras.callbacks.History()]):
-        model = tiny.classifier()
         assert len(model.fit(x, y, epochs=2, callbacks=callbacks, verbose=0).epoch) == 2
 
 
@@ -154,10 +154,8 @@ HOW = {
     "steps_per_execution": {"steps_per_execution": 2},
 }
 if BACKEND == "torch":
-    # Keras refuses steps_per_execution there, and torch.compile wants a C++ compiler.
-    del HOW["steps_per_execution"]
-    if not shutil.which("g++"):
-        del HOW["jit"]
+    # Keras refuses steps_per_execution there; torch.compile has a test of its own.
+    del HOW["steps_per_execution"], HOW["jit"]
 
 
 @pytest.mark.parametrize("how", HOW)
@@ -174,6 +172,18 @@ def test_every_way_to_run_a_step_trains_alike(trained, how):
     np.testing.assert_allclose(
         model.predict(x, verbose=0), expected.predict(x, verbose=0), atol=1e-5
     )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch", reason="torch.compile")
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile wants a C++ compiler")
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")  # torch's own, inside
+def test_torch_compile_trains_alike():
+    x, y = tiny.data(8)
+    one, other = tiny.classifier(jit_compile=True), tiny.classifier(jit_compile=False)
+    for model in (one, other):
+        model.fit(x, y, epochs=2, shuffle=False, verbose=0)
+    tiny.assert_same_weights(one, other, atol=1e-5)
 
 
 def test_train_on_batch_is_a_step_of_fit(trained):

@@ -94,7 +94,8 @@ class Backup(keras.callbacks.BackupAndRestore):
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
         # Steps skipped by loss scaling are not counted, hence the rounding up.
-        epochs = math.ceil(int(self.model.optimizer.iterations) / self.params["steps"])
+        steps = keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # mirrored, maybe
+        epochs = math.ceil(int(steps) / self.params["steps"])
         self.model._initial_epoch = max(epochs, self.model._initial_epoch or 0)
 
 

@@ -10,7 +10,7 @@ from keras_vsoftmax.experiments.files import atomic_path
 from keras_vsoftmax.verification import Pairs, available_pairs, verify
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FaceTest:
     """Pairs to verify on.
 
@@ -50,7 +50,7 @@ class FaceTest:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FaceSet:
     """What the runner trains on and measures with, where faces are verified.
 

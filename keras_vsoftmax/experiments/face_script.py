@@ -72,7 +72,7 @@ def verify_model(path, tests, batch_size=128):
         model = keras.saving.load_model(path, compile=False)
         for name, test in tests.items():
             print(f"{path} on {name}\n{test.run(model, batch_size)}\n")
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # Keras: an unknown class, or no such file
         raise ExperimentError(f"{path}: cannot be verified ({error})") from error
 
 

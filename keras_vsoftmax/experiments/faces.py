@@ -16,7 +16,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm")
 _NAMED = 5  # unreadable images that a message names
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FaceTree:
     """The readable images below a folder, and what was left out.
 

@@ -78,10 +78,10 @@ ORL = dataclasses.replace(
     FACES,
     name="orl",
     title="Face verification, ORL",
-    iterations=200,
-    drops=(114, 171),
+    iterations=300,
+    drops=(170, 260),
     batch_size=30,
-    learning_rate=0.01,
+    learning_rate=0.02,
     width=0.25,
 )
 

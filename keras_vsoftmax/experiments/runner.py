@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import pathlib
+import shlex
 import shutil
 import statistics
 import sys
@@ -101,7 +102,7 @@ def train(run, data, strategy=None, resume=False):
         trained.fit(
             batches.fit_input(),
             epochs=epochs,
-            shuffle=False,  # by Keras; the batches are
+            shuffle=False,  # the batches are shuffled; Keras would reorder them unrepeatably
             **data.validation(recipe.batch_size),
             callbacks=[
                 callbacks.BeginEpoch(batches, *sources),
@@ -124,7 +125,7 @@ def train(run, data, strategy=None, resume=False):
         "device": environment.device(),
         "versions": environment.versions(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
     }
     records.write(record, record_path)
     shutil.rmtree(folder / "backup")

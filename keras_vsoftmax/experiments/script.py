@@ -73,7 +73,11 @@ def one_line_errors(prog):
     except KeyboardInterrupt:
         print(f"\n{prog}: stopped; --resume goes on from the last whole epoch", file=sys.stderr)
         sys.exit(130)
-    except (ExperimentError, ImportError, OSError, FloatingPointError) as error:
+    except Exception as error:
+        expected = (ExperimentError, ImportError, OSError, FloatingPointError)
+        # TensorBoard's writer meets a full disk with an error of TensorFlow's own.
+        if not isinstance(error, expected) and "SummaryWriter" not in str(error):
+            raise
         print(f"{prog}: error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
 

@@ -72,6 +72,7 @@ class Head(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.label_smoothing = float(label_smoothing)
         self.supports_masking = True
+        self._refused_shape = None
 
     @property
     def is_plain_softmax(self):
@@ -120,6 +121,19 @@ class Head(keras.layers.Layer):
         if labels is not None:
             label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
+
+    def load_own_variables(self, store):
+        if "0" in store:
+            shape = tuple(store["0"].shape)
+            self._refused_shape = shape if shape != tuple(self.kernel.shape) else None
+        if self._refused_shape is not None:
+            # Keras asks again after an error, with an empty store, and reports the last error.
+            raise ValueError(
+                f"The weights are those of another head: the kernel (d, units) of '{self.name}' "
+                f"has the shape {tuple(self.kernel.shape)}. Received: a kernel of shape "
+                f"{self._refused_shape}"
+            )
+        super().load_own_variables(store)
 
     def get_config(self):
         return {

@@ -1,6 +1,7 @@
 """Face verification as LFW and SLLFW measure it: pairs, scores, and the figures of the protocol."""
 
 from keras_vsoftmax.verification.embeddings import available_pairs, embed_images, verify
+from keras_vsoftmax.verification.images import load_image
 from keras_vsoftmax.verification.pairs import (
     Pairs,
     make_pairs,
@@ -27,6 +28,7 @@ __all__ = [
     "euclidean_scores",
     "evaluate_scores",
     "kfold_accuracy",
+    "load_image",
     "make_pairs",
     "read_lfw_pairs",
     "read_sllfw_pairs",

@@ -26,6 +26,16 @@ def load_image(path, shape):
         OSError: the file cannot be opened or is no image (other errors of Pillow's decoders pass
             through as they are).
         ImportError: Pillow is not installed.
+
+    Example:
+
+    >>> import pathlib, tempfile
+    >>> from PIL import Image
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "face.pgm"
+    >>> Image.new("L", (92, 112), 7).save(path)
+    >>> image = load_image(path, (56, 48, 3))
+    >>> image.shape, image.dtype, int(image.max())
+    ((56, 48, 3), dtype('uint8'), 7)
     """
     image_module = require("PIL.Image", extra="examples", feature="reading image files")
     height, width, channels = shape

@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Pairs:
     """Pairs of images with the truth about each and the fold it belongs to.
 

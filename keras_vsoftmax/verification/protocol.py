@@ -9,7 +9,7 @@ from keras_vsoftmax._extras import require
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class VerificationResult:
     """What a set of scored pairs amounts to. `print` it for a short report.
 

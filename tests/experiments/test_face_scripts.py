@@ -68,7 +68,8 @@ def test_lfw_by_folds(lfw, capsys):
     # 12 images of p00, p01, p04 and p05; 12 pairs of the others.
     assert "12 images of 4 people" in printed
     assert "Verify on lfw: 12 pairs of 4 people, 2 folds; none of them is trained on" in printed
-    assert "| Virtual Softmax | 99.46 | " in printed
+    # Two folds are not what was published, so the two stand in different tables.
+    assert "99.46" not in printed
     assert "too few pairs" in printed
     found = records.find([lfw / "runs"])
     assert [(record["head"], record["seed"]) for record in found] == [
@@ -103,7 +104,7 @@ def test_lfw_by_folds(lfw, capsys):
     _main("report", lfw / "runs", "--out", lfw / "report")
     written = (lfw / "report" / "report.md").read_text()
     assert "Verification on sllfw" in written
-    assert "| Virtual Softmax | 95.85 | " in written
+    assert "| Virtual Softmax | 95.85 |" in written
 
 
 @pytest.mark.slow

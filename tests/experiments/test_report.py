@@ -62,7 +62,7 @@ def test_document_has_every_figure_of_the_poster(make_record):
         for table in tables.values():
             for figure in table.values():
                 assert f" {figure:.2f} |" in text
-    assert text.count("Not run.") == 7
+    assert text.count("Not run.") == 5
     assert "## MNIST, 2-D features" in text
     top5 = text[text.index("Top-5 error:") :]
     assert "| Softmax | 26.86 | 0.50 (n = 1) |" in top5

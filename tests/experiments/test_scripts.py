@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vsoftmax.experiments import data, records
+from keras_vsoftmax.experiments import data, records, runner
 
 ROOT = pathlib.Path(__file__).parents[2]
 # The network with the fewest layers, since building the graph is what takes long.
@@ -134,7 +134,6 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, capsys):
         stderr=subprocess.DEVNULL,
     )
     try:
-        _main("cifar100", *RUN, "--out", straight)
         deadline = time.monotonic() + 300
         while not list(killed.rglob("backup/training_metadata.json")):
             assert process.poll() is None
@@ -145,9 +144,11 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, capsys):
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert not list(killed.rglob(records.NAME))
+    assert not list(killed.rglob("last.keras"))
     (progress,) = killed.rglob("progress.json")
     assert len(json.loads(progress.read_text())["rows"]) < 3
 
+    _main("cifar100", *RUN, "--out", straight)
     _main("cifar100", *RUN, "--out", killed, "--resume")
     for one, other in zip(_weights(straight), _weights(killed), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
@@ -165,6 +166,25 @@ def test_killed_and_resumed_ends_in_the_same_weights(tmp_path, capsys):
     assert model.stat().st_mtime_ns == before
     assert _fails("cifar100", *RUN, "--out", killed, "--resume", "--learning-rate", "0.2") == 1
     assert "learning_rate 0.1 before, 0.2 now" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_interrupted_after_the_last_epoch(npz, capsys, monkeypatch):
+    options = [*TINY, "--data-dir", npz, "--out", npz / "runs", "--heads", "virtual"]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runner, "class_cosines", interrupt)
+        assert _fails("mnist", *options) == 130
+    assert "--resume goes on" in capsys.readouterr().err
+    (before,) = (npz / "runs").rglob("last.keras")
+    weights = keras.saving.load_model(before).get_weights()
+    _main("mnist", *options, "--resume")
+    for one, other in zip(weights, _weights(npz / "runs"), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(records.find([npz / "runs"])[0]["epochs"]) == 2
 
 
 # What a user can put right ends in one line.
@@ -205,10 +225,11 @@ def test_no_records(tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_a_full_disk(npz, capsys):
+@pytest.mark.parametrize("limit", [120, 30_000])  # less than TensorBoard, than the weights take
+def test_a_full_disk(npz, capsys, limit):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limits[1]))  # less than the weights take
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limits[1]))
     try:
         status = _fails("mnist", *TINY, "--data-dir", npz, "--out", npz / "runs")
     finally:
