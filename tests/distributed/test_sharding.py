@@ -14,6 +14,7 @@ COLUMNS = {"2 devices": [3], "4 devices": [3]}
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
+    pytest.importorskip("jax")
     environment = {
         "KERAS_BACKEND": "jax",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
@@ -24,6 +25,7 @@ def trained(tmp_path_factory):
         return processes.results(jobs, LIMIT)[0]
 
 
+@pytest.mark.cross_backend
 @pytest.mark.slow
 @pytest.mark.parametrize("devices", COLUMNS)
 @pytest.mark.parametrize("name", heads.NAMES)
