@@ -18,12 +18,12 @@ def data(samples=SAMPLES, ignored=False):
     return x, y, rng.uniform(0, 2, samples)
 
 
-def make_head(name):
+def make_head(name, units=CLASSES):
     # The draws of replicas differ, so that the noise is left out where they are compared.
     knobs = {"alpha": 0.0} if name == "noisy" else {}
     return heads.get(
         name,
-        CLASSES,
+        units,
         kernel_initializer=keras.initializers.GlorotUniform(seed=5),
         kernel_regularizer=keras.regularizers.L2(1e-3),
         **knobs,
