@@ -15,8 +15,8 @@ from keras import ops
 _GUARD_RATIO = 1e-3
 
 
-def _upstream(args, upstream):
-    # TensorFlow and JAX hand the upstream gradient over by position, torch by name.
+def upstream_gradient(args, upstream):
+    """The gradient that a custom gradient's function got: by position, or on torch by name."""
     return args[-1] if upstream is None else upstream
 
 
@@ -57,8 +57,8 @@ def norm(x, axis=-1):
         length = ops.sqrt(ops.sum(ops.square(x), axis=axis))
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
-            return x * ops.expand_dims(_divide_or_zero(g, length), axis)
+            g = upstream_gradient(args, upstream)
+            return x * ops.expand_dims(divide_or_zero(g, length), axis)
 
         return length, backward
 
@@ -84,9 +84,9 @@ def label_norms(kernel, ids):
         lengths = ops.sqrt(ops.sum(ops.square(kernel), axis=0))
 
         def backward(*args, upstream=None):
-            g = ops.reshape(_upstream(args, upstream), (-1,))
+            g = ops.reshape(upstream_gradient(args, upstream), (-1,))
             g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * _divide_or_zero(g, lengths), None
+            return kernel * divide_or_zero(g, lengths), None
 
         return ops.take(lengths, ids), backward
 
@@ -110,7 +110,7 @@ def unit(x, axis=-1):
         y = x * inverse
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
 
         return y, backward
@@ -136,7 +136,7 @@ def unit_class_logits(features, kernel):
         inverse = _inverse_norm(kernel, axis=0)
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             return (kernel * inverse) * (-g * ops.square(inverse))
 
         return inverse, backward
@@ -146,7 +146,7 @@ def unit_class_logits(features, kernel):
 
 def _inverse_norm(x, axis):
     length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
-    return _divide_or_zero(ops.ones_like(length), length)
+    return divide_or_zero(ops.ones_like(length), length)
 
 
 def pick(x, ids):
@@ -167,7 +167,7 @@ def pick(x, ids):
         picked = ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
 
         def backward(*args, upstream=None):
-            g = ops.expand_dims(_upstream(args, upstream), -1)
+            g = ops.expand_dims(upstream_gradient(args, upstream), -1)
             return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
 
         return picked, backward
@@ -288,7 +288,7 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         output = centred - ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
             g = g * keep
             row_sum = ops.sum(g, axis=-1, keepdims=True)
@@ -324,7 +324,8 @@ def _normalises_again(g, output, row_sum):
     return ops.logical_or(tripped, divides)
 
 
-def _divide_or_zero(a, b):
+def divide_or_zero(a, b):
+    """a / b for lengths b, and 0 where the length is 0."""
     return a / ops.where(b > 0, b, float("inf"))
 
 
