@@ -328,6 +328,6 @@ def test_functional_model_trains_with_zeros():
     model.compile(
         keras.optimizers.SGD(0.1), keras_vsoftmax.VirtualSoftmaxLoss(), metrics=["accuracy"]
     )
-    history = model.fit([x, y], np.zeros_like(y), epochs=8, verbose=0).history
+    history = model.fit([x, y], np.zeros_like(y), epochs=30, verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     assert history["accuracy"][-1] > 0.9

@@ -39,7 +39,7 @@ class BlockableHead(Head):
         labels = self._read_labels(labels, features)
         return blocked.log_probs(
             features,
-            kops.convert_to_tensor(self.kernel),
+            self._kernel_tensor(),
             labels.ids,
             labels.valid,
             virtual=self._has_virtual_class and bool(training),
@@ -51,8 +51,7 @@ class BlockableHead(Head):
         if self.block_size is None:
             return super().predict_classes(inputs)
         self._ensure_built(inputs)
-        kernel = kops.convert_to_tensor(self.kernel)
-        return blocked.classes(self._round(inputs), kernel, **self._blocking())
+        return blocked.classes(self._round(inputs), self._kernel_tensor(), **self._blocking())
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
         shape = super().compute_output_shape(inputs_shape, labels_shape)
@@ -62,6 +61,12 @@ class BlockableHead(Head):
 
     def get_config(self):
         return {**super().get_config(), "block_size": self.block_size}
+
+    def _kernel_tensor(self):
+        # A tensor and not the variable, which TensorFlow does not let a custom gradient read.
+        # A reshape shares the buffer, where a copy would take another kernel's memory.
+        kernel = kops.convert_to_tensor(self.kernel)
+        return kops.reshape(kernel, kernel.shape)
 
     def _blocking(self):
         return {
