@@ -1,7 +1,10 @@
 import json
+import pathlib
+import re
 import types
 
 import keras
+import numpy as np
 import pytest
 
 from keras_vsoftmax import strategies
@@ -86,6 +89,21 @@ def test_tf_config_that_does_not_fit(monkeypatch, config):
         monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(ValueError, match=r"TF_CONFIG must look like .* Received: "):
         strategies.get("multiworker")
+
+
+@pytest.mark.core
+def test_snippets_of_the_guide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (pathlib.Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
+    training, backup, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    names = {
+        "backbone": lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]),
+        "x": np.ones((8, 4), "float32"),
+        "y": np.arange(8),
+    }
+    exec(training, names)
+    exec(backup, names)
+    assert not (tmp_path / "shared" / "backup").exists()  # the run is over
 
 
 def worker(kind, index, **jobs):

@@ -26,7 +26,6 @@ COMPARED = {
     "evaluate and predict": {"evaluated": True, **FLOAT64},
     "a replica without rows": {"samples": 17, **FLOAT64},
     "a batch size that does not divide": {"batch_size": 7, **FLOAT64},
-    "several steps an execution": {"steps_per_execution": 2, **FLOAT64},
     "one step in float32": {"samples": 7, "epochs": 1},
     "batch norm in float32": {"batch_norm": True},
     "batch norm and a replica without rows": {"batch_norm": True, "samples": 17},

@@ -8,19 +8,22 @@ import keras
 from keras_vsoftmax import heads, sharding
 from tests.distributed import processes, training
 
-MESHES = {"2 devices": (1, 2), "4 devices": (2, 2)}
+UNITS = 8
+MESHES = {"1 x 2": (1, 2), "2 x 2": (2, 2), "1 x 4": (1, 4)}  # batch x model
 OPTIONS = {"samples": 24, "evaluated": True}  # batches must divide by the mesh
 
 
 def compare(name):
-    expected = training.outcome(contextlib.nullcontext(), head=name, **OPTIONS)
+    expected = training.outcome(
+        contextlib.nullcontext(), head=training.make_head(name, UNITS), **OPTIONS
+    )
     return {label: split(name, shape, expected) for label, shape in MESHES.items()}
 
 
 def split(name, shape, expected):
     devices = keras.distribution.list_devices()[: shape[0] * shape[1]]
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
-    head = training.make_head(name)
+    head = training.make_head(name, UNITS)
     distribution = keras.distribution.ModelParallel(
         layout_map=sharding.head_layout_map(head, mesh), batch_dim_name="batch"
     )

@@ -18,19 +18,19 @@ def data(samples=SAMPLES, ignored=False):
     return x, y, rng.uniform(0, 2, samples)
 
 
-def make_head(name):
+def make_head(name, units=CLASSES):
     # The draws of replicas differ, so that the noise is left out where they are compared.
     knobs = {"alpha": 0.0} if name == "noisy" else {}
     return heads.get(
         name,
-        CLASSES,
+        units,
         kernel_initializer=keras.initializers.GlorotUniform(seed=5),
         kernel_regularizer=keras.regularizers.L2(1e-3),
         **knobs,
     )
 
 
-def model(head="virtual", policy="float32", batch_norm=False, steps_per_execution=1, **loss):
+def model(head="virtual", policy="float32", batch_norm=False, **loss):
     """A regularised network, the same at every call. `head` is a head or its identifier."""
     keras.config.set_floatx("float64" if policy == "float64" else "float32")
     keras.config.set_dtype_policy(policy)
@@ -47,7 +47,6 @@ def model(head="virtual", policy="float32", batch_norm=False, steps_per_executio
         keras.optimizers.SGD(0.1, momentum=0.9),
         VirtualSoftmaxLoss(**loss),
         metrics=["accuracy"],
-        steps_per_execution=steps_per_execution,
     )
     return classifier
 
