@@ -12,10 +12,11 @@ name is not trained on. --lfw holds LFW's images, cropped in the same way:
 
     python examples/lfw.py --faces casia --lfw lfw --pairs pairs.txt --sllfw pair_SLLFW.txt
 
-Without a training set: train on the people of some of LFW's folds and verify on the others. That
-compares heads with each other, not with the published figures:
+Without a training set: train on the people of some of LFW's folds and verify on the others, with a
+recipe of our own (a quarter of the width, batch 64, rate 0.02, 1,500 steps). That compares heads
+with each other, not with the published figures:
 
-    python examples/lfw.py --folds 1 2 3 4 5 --lfw lfw --pairs pairs.txt
+    python examples/lfw.py --folds 1 2 3 4 5 --lfw lfw --pairs pairs.txt --image-size 56 48
 
 Verify a model that was saved before:
 

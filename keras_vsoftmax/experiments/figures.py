@@ -164,7 +164,7 @@ def score_histograms(scores, title, path):
         axes.sharex(all_axes[0])
     for axes in all_axes[len(names) :]:
         axes.remove()
-    all_axes[0].legend(fontsize="small")
+    all_axes[0].legend(fontsize="small", loc="upper left")
     figure.suptitle(title)
     _save(figure, path)
 

@@ -69,10 +69,11 @@ LFW_FOLDS = dataclasses.replace(
     FACES,
     name="lfw-folds",
     title="Face verification, trained on LFW's own people",
-    iterations=3_000,
-    drops=(1_700, 2_600),
+    iterations=1_500,
+    drops=(850, 1_300),
     batch_size=64,
-    learning_rate=0.01,
+    learning_rate=0.02,
+    width=0.25,
 )
 ORL = dataclasses.replace(
     FACES,

@@ -13,7 +13,7 @@ ALL = [value for value in vars(recipes).values() if isinstance(value, recipes.Re
 
 @pytest.mark.parametrize("recipe", ALL, ids=lambda recipe: recipe.name)
 def test_recipes_name_what_exists(recipe):
-    assert recipe.data in {*data.SPECS, "faces"}
+    assert recipe.data in {*data.SPECS, "faces"}  # whose folder is an option
     assert recipe.backbone in networks.NAMES
     assert 0 < recipe.drops[0] < recipe.drops[1] < recipe.iterations
     assert recipe.shortened(recipe.iterations) == recipe

@@ -240,7 +240,7 @@ def test_bad_data(npz, capsys, damage):
     else:
         np.savez(path, **{**arrays, "y_test": arrays["y_test"] + 1})
     assert _fails("mnist", *TINY, "--data-dir", npz, "--out", npz / "runs") == 1
-    assert _one_line(capsys).startswith(f"pytest: error: {path}") or "mnist.npz" in damage
+    assert f": error: {path}" in _one_line(capsys)
     assert _files(npz / "runs") == []
 
 
