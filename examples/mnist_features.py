@@ -1,6 +1,6 @@
 """2-D features of the MNIST test set, one panel a head, as in the poster's figure.
 
-The features of a class lie on a ray: with Virtual Softmax it is narrower than with Softmax.
+Published: the features of a class lie on a ray, narrower with Virtual Softmax than with Softmax.
 
 Recipe: 5x5 convolutions (32x2, 64x2, 128x2), embedding of length 2, the rest as in mnist.py.
 

@@ -1,4 +1,4 @@
-"""Export of a backbone and a head for serving: from the backbone's input alone."""
+"""A backbone and a head for use and export: from the backbone's input alone."""
 
 import keras
 from keras import ops
@@ -8,8 +8,8 @@ from keras_vsoftmax._extras import require
 _OUTPUTS = ("log_probs", "probs", "logits")
 
 
-class _Serving(keras.Model):
-    """From the backbone's input to log-probabilities, probabilities or logits."""
+class Serving(keras.Model):
+    """From the backbone's input to log-probabilities, probabilities, logits or class ids."""
 
     def __init__(self, backbone, head, output):
         super().__init__(name="serving", autocast=False)
@@ -24,6 +24,8 @@ class _Serving(keras.Model):
         features = self.backbone(inputs, training=False)
         if self.output_kind == "log_probs":
             return self.head(features, training=False)
+        if self.output_kind == "classes":
+            return self.head.predict_classes(features)
         logits = self.head.logits(features)
         return ops.softmax(logits, axis=-1) if self.output_kind == "probs" else logits
 
@@ -37,7 +39,7 @@ def export(backbone, head, output, filepath, *, format, input_signature=None, **
     if format == "onnx":
         for module in ("onnx", "onnxscript", "tf2onnx"):
             require(module, extra="export", feature='export(format="onnx")')
-    serving = _Serving(backbone, head, output)
+    serving = Serving(backbone, head, output)
     inputs = symbolic_inputs(backbone)
     if inputs is None:
         if input_signature is None:

@@ -148,7 +148,8 @@ def _good_ids(ids, units, ignore_class):
 
 def _refuse_rows(shape):
     raise ValueError(
-        "This head takes class ids only: a margin has no meaning for rows of probabilities. "
+        "This head takes class ids only, as every head with a margin or with a block_size does, "
+        "and no rows of probabilities. "
         f"Received: labels.shape={tuple(shape)}"
     )
 

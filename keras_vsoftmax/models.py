@@ -9,6 +9,7 @@ from keras import ops as kops
 
 from keras_vsoftmax import _serving
 from keras_vsoftmax import labels as label_lib
+from keras_vsoftmax._blocked_training import BlockedTraining
 from keras_vsoftmax._replicated import ReplicatedTraining
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 
@@ -21,7 +22,7 @@ class _Labelled(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(ReplicatedTraining, keras.Model):
+class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -98,7 +99,8 @@ class Classifier(ReplicatedTraining, keras.Model):
             **kwargs: The other arguments of `keras.Model.compile`.
 
         Raises:
-            ValueError: For a loss that would drop the virtual class or the margin.
+            ValueError: For a loss that would drop the virtual class or the margin, and for what
+                a head in blocks cannot serve: top-k metrics, and the `ignore_class` 0.
         """
         loss = VirtualSoftmaxLoss() if loss is None else loss
         self._check_loss(loss)
@@ -139,6 +141,13 @@ class Classifier(ReplicatedTraining, keras.Model):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         _require_labels(y)
         return super().train_step(*state, (_Labelled(x, y), y, sample_weight))
+
+    def test_step(self, *args):
+        *state, data = args
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self._in_blocks:
+            data = _Labelled(x, y), y, sample_weight
+        return super().test_step(*state, data)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         _require_labels(y)
@@ -324,6 +333,20 @@ class Classifier(ReplicatedTraining, keras.Model):
             norms = np.linalg.norm(features, axis=-1, keepdims=True)
             features = features / np.where(norms > 0, norms, 1)
         return features
+
+    def predict_classes(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """Class ids, in batches: the argmax of what `predict` gives.
+
+        A head with `block_size` finds them without holding the logits of a batch.
+
+        Args:
+            x, batch_size, verbose, steps, callbacks: As for `keras.Model.predict`.
+
+        Returns:
+            NumPy array (samples, ...), int32.
+        """
+        model = _serving.Serving(self.backbone, self.head, "classes")
+        return model.predict(x, batch_size, verbose, steps, callbacks)
 
     def export(
         self, filepath, format="tf_saved_model", output="log_probs", input_signature=None, **kwargs

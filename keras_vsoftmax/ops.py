@@ -6,16 +6,17 @@ z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
 
 import math
 
+import keras
 from keras import ops
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
-# loss that normalises the row again: the gradient of such a loss sums to zero. A loss that takes
-# the row for probabilities and divides by its sum has a gradient whose product with the row does.
+# loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
+# the row for probabilities and divides by its sum, the products of gradient and row do.
 _GUARD_RATIO = 1e-3
 
 
-def _upstream(args, upstream):
-    # TensorFlow and JAX hand the upstream gradient over by position, torch by name.
+def upstream_gradient(args, upstream):
+    """The gradient that a custom gradient's function got: by position, or on torch by name."""
     return args[-1] if upstream is None else upstream
 
 
@@ -56,8 +57,8 @@ def norm(x, axis=-1):
         length = ops.sqrt(ops.sum(ops.square(x), axis=axis))
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
-            return x * ops.expand_dims(_divide_or_zero(g, length), axis)
+            g = upstream_gradient(args, upstream)
+            return x * ops.expand_dims(divide_or_zero(g, length), axis)
 
         return length, backward
 
@@ -83,9 +84,9 @@ def label_norms(kernel, ids):
         lengths = ops.sqrt(ops.sum(ops.square(kernel), axis=0))
 
         def backward(*args, upstream=None):
-            g = ops.reshape(_upstream(args, upstream), (-1,))
+            g = ops.reshape(upstream_gradient(args, upstream), (-1,))
             g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * _divide_or_zero(g, lengths), None
+            return kernel * divide_or_zero(g, lengths), None
 
         return ops.take(lengths, ids), backward
 
@@ -109,7 +110,7 @@ def unit(x, axis=-1):
         y = x * inverse
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
 
         return y, backward
@@ -135,7 +136,7 @@ def unit_class_logits(features, kernel):
         inverse = _inverse_norm(kernel, axis=0)
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             return (kernel * inverse) * (-g * ops.square(inverse))
 
         return inverse, backward
@@ -145,7 +146,7 @@ def unit_class_logits(features, kernel):
 
 def _inverse_norm(x, axis):
     length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
-    return _divide_or_zero(ops.ones_like(length), length)
+    return divide_or_zero(ops.ones_like(length), length)
 
 
 def pick(x, ids):
@@ -166,7 +167,7 @@ def pick(x, ids):
         picked = ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
 
         def backward(*args, upstream=None):
-            g = ops.expand_dims(_upstream(args, upstream), -1)
+            g = ops.expand_dims(upstream_gradient(args, upstream), -1)
             return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
 
         return picked, backward
@@ -284,22 +285,15 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         shift = ops.log(total)
         if offset is not None:
             shift = shift + offset
-        shift = ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
+        output = centred - ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
 
         def backward(*args, upstream=None):
-            g = _upstream(args, upstream)
+            g = upstream_gradient(args, upstream)
             keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
             g = g * keep
             row_sum = ops.sum(g, axis=-1, keepdims=True)
             if guard:
-                largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
-                tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
-                # One row shows what the loss is, and costs nothing.
-                units = z.shape[-1]
-                product = ops.reshape(g, (-1, units))[:1] * ops.reshape(z - shift, (-1, units))[:1]
-                largest = ops.max(ops.abs(product), axis=-1)
-                divides = ops.abs(ops.sum(product, axis=-1)) < _GUARD_RATIO * largest
-                tripped = ops.logical_or(tripped, ops.any(divides))
+                tripped = _normalises_again(g, output, row_sum)
                 row_sum = ops.where(tripped, float("nan"), row_sum)
             scale = -row_sum / total
             others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
@@ -312,12 +306,26 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
                 grads["offset"] = ops.squeeze(-row_sum, -1)
             return tuple(grads.get(name) for name in named)
 
-        return centred - shift, backward
+        return output, backward
 
     return forward(*named.values())
 
 
-def _divide_or_zero(a, b):
+def _normalises_again(g, output, row_sum):
+    """Whether gradients come from a loss that normalises the row, (..., 1), or (1, 1) for all."""
+    largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
+    tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+    if keras.backend.backend() == "tensorflow":
+        return tripped  # there the heads mark their output as logits
+    # A loss that divides by the row's sum: one row shows it, and costs nothing.
+    units = g.shape[-1]
+    product = ops.reshape(g, (-1, units))[:1] * ops.reshape(output, (-1, units))[:1]
+    divides = ops.abs(ops.sum(product)) < _GUARD_RATIO * ops.max(ops.abs(product))
+    return ops.logical_or(tripped, divides)
+
+
+def divide_or_zero(a, b):
+    """a / b for lengths b, and 0 where the length is 0."""
     return a / ops.where(b > 0, b, float("inf"))
 
 

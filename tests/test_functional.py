@@ -143,23 +143,19 @@ STOCK_FOR_ROWS = {
 }
 
 
+# Keras on TensorFlow also warns that log-probabilities are no logits.
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 @pytest.mark.parametrize("loss", STOCK_FOR_IDS)
 def test_a_stock_loss_for_ids_is_nan_in_the_first_epoch(loss):
     x, y = tiny.data()
     model, *_ = functional()
     model.compile(keras.optimizers.SGD(0.1), STOCK_FOR_IDS[loss]())
-    before = tiny.weights(model)
     history = model.fit([x, y], y, batch_size=4, verbose=0).history
-    if keras.backend.backend() == "tensorflow" and loss in ("string", "object"):
-        # TensorFlow clips the log-probabilities to [1e-7, 1] before any other step: no gradient
-        # comes back, nothing is trained, and the loss stays where it is.
-        assert history["loss"][0] == pytest.approx(np.log(3))
-        for old, new in zip(before, tiny.weights(model)):
-            np.testing.assert_array_equal(old, new)
-    else:
-        assert np.isnan(history["loss"][0])
+    assert np.isnan(history["loss"][0])
 
 
+# Keras on TensorFlow also warns that log-probabilities are no logits.
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 @pytest.mark.parametrize("loss", STOCK_FOR_ROWS)
 def test_a_stock_loss_for_rows_is_nan_in_the_first_epoch(loss):
     x, y = tiny.data()

@@ -86,10 +86,13 @@ class Backup(keras.callbacks.BackupAndRestore):
 
     Args:
         folder: where the backup lies; it is kept when training ends.
+        writes: whether this process writes it. Of several workers one does, and all go on from
+            it, so that no two resume at different epochs.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder, writes=True):
         super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        self.writes = writes
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
@@ -97,6 +100,10 @@ class Backup(keras.callbacks.BackupAndRestore):
         steps = keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # mirrored, maybe
         epochs = math.ceil(int(steps) / self.params["steps"])
         self.model._initial_epoch = max(epochs, self.model._initial_epoch or 0)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.writes:
+            super().on_epoch_end(epoch, logs)
 
 
 def save_model(trained, model, path):

@@ -52,7 +52,8 @@ def train(run, data, strategy=None, resume=False):
     The run's folder gets `record.json`, `best.keras` and `last.keras` (without augmentation and
     optimiser), `tensorboard/`, and while it lasts `backup/` and `progress.json`. Which epoch is
     best is seen on the test set: the reported error is that of the last. Data without a test after
-    each epoch leave no `best.keras`.
+    each epoch leave no `best.keras`. Of several workers the first writes there, and the others
+    beneath it, without a record.
 
     Args:
         run: a `Run`.
@@ -67,7 +68,9 @@ def train(run, data, strategy=None, resume=False):
         ExperimentError: if `resume` meets a run of other settings.
         FloatingPointError: if the training diverges.
     """
-    recipe, folder = run.recipe, run.folder
+    recipe, folder, chief = run.recipe, run.folder, strategies.is_chief(strategy)
+    if not chief:
+        folder = folder / f"worker-{strategy.cluster_resolver.task_id}"
     knobs = head_knobs(run.head, recipe.iterations)
     identity = {
         "recipe": dataclasses.asdict(recipe),
@@ -76,13 +79,13 @@ def train(run, data, strategy=None, resume=False):
         "seed": run.seed,
         "data": data.identity(),
     }
-    record_path = folder / records.NAME
+    record_path = run.folder / records.NAME
     if not resume:
         _clear(folder)
     elif record_path.exists():
         record = records.read(record_path)
         callbacks.check_identity(record_path, {key: record[key] for key in identity}, identity)
-        print(f"{folder}: complete")
+        print(f"{run.folder}: complete")
         return record
 
     policy = keras.config.dtype_policy()
@@ -108,10 +111,11 @@ def train(run, data, strategy=None, resume=False):
                 callbacks.BeginEpoch(batches, *sources),
                 *_tensorboard(folder),
                 progress,
-                callbacks.Backup(folder / "backup"),  # last: what it backs up is complete
+                # The last one, so that what it backs up is complete.
+                callbacks.Backup(run.folder / "backup", writes=chief),
             ],
         )
-        callbacks.save_model(trained, model, run.last_model)
+        callbacks.save_model(trained, model, folder / run.last_model.name)
         measured = data.measure(model, recipe.batch_size, folder)
     finally:
         keras.config.set_dtype_policy(policy)
@@ -127,8 +131,9 @@ def train(run, data, strategy=None, resume=False):
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "command": shlex.join(sys.argv),
     }
-    records.write(record, record_path)
-    shutil.rmtree(folder / "backup")
+    if chief:
+        records.write(record, record_path)
+        shutil.rmtree(folder / "backup")
     (folder / "progress.json").unlink()
     return record
 

@@ -28,10 +28,13 @@ def table(tuner, count=5):
     """The best trials that were completed, a line each, all their hyperparameters in it."""
     lines = ["| trial | score | epochs | hyperparameters |", "|---|---|---|---|"]
     for trial in tuner.oracle.get_best_trials(count):
+        # What a worker sends back has lost its order. Hyperband's own values begin with "tuner/".
         values = ", ".join(
             f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in trial.hyperparameters.values.items()
-            if not name.startswith("tuner/")  # Hyperband's own
+            for name, value in sorted(
+                trial.hyperparameters.values.items(), key=lambda item: (item[0] != "head", item)
+            )
+            if not name.startswith("tuner/")
         )
         lines.append(f"| {trial.trial_id} | {trial.score:.4f} | {trial.best_step + 1} | {values} |")
     return "\n".join(lines)

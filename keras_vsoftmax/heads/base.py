@@ -1,5 +1,7 @@
 """What all heads share: the kernel, the reading of labels, and the contract of the output."""
 
+import contextlib
+
 import keras
 from keras import ops as kops
 
@@ -60,7 +62,7 @@ class Head(keras.layers.Layer):
         # The layer casts by itself, so that ids and rows never become half precision.
         kwargs["autocast"] = False
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        if isinstance(units, bool) or not _is_integer(units) or units < 2:
+        if not is_integer(units) or units < 2:
             raise ValueError(
                 f"`units` must be an integer of at least 2, the number of classes. "
                 f"Received: units={units!r}"
@@ -99,19 +101,25 @@ class Head(keras.layers.Layer):
 
     def logits(self, inputs):
         """Plain logits z of the head, (..., units), float32 or float64; their softmax predicts."""
-        if not self.built:
-            self.build(inputs.shape)
+        self._ensure_built(inputs)
         return self._plain_logits(*self._rounded(inputs))
+
+    def predict_classes(self, inputs):
+        """Class ids (...,), int32, those of the largest logits."""
+        return kops.cast(kops.argmax(self.logits(inputs), axis=-1), "int32")
 
     def call(self, inputs, labels=None, training=None):
         features, kernel = self._rounded(inputs)
         logits = self._plain_logits(features, kernel)
         if not training:
             return kops.log_softmax(logits, axis=-1)
-        labels = self._read_labels(labels, logits)
+        labels = self._read_labels(labels, features)
         terms = self._training_terms(logits, features, kernel, labels)
         guard = not self.is_plain_softmax
-        return ops.log_probs(logits, labels.valid, guard=guard, **terms)
+        output = ops.log_probs(logits, labels.valid, guard=guard, **terms)
+        if guard:
+            _mark_as_logits(output)
+        return output
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
         self._feature_dim(inputs_shape)
@@ -120,7 +128,10 @@ class Head(keras.layers.Layer):
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
             label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
-        return keras.KerasTensor(self.compute_output_shape(inputs.shape), self.output_dtype)
+        labels_shape = None if labels is None else labels.shape
+        return keras.KerasTensor(
+            self.compute_output_shape(inputs.shape, labels_shape), self.output_dtype
+        )
 
     def load_own_variables(self, store):
         if "0" in store:
@@ -177,12 +188,16 @@ class Head(keras.layers.Layer):
         The product of half-precision numbers is exact in float32, so that this is a product in
         half precision that is accumulated and kept in float32.
         """
-        return tuple(
-            kops.cast(kops.cast(tensor, self.compute_dtype), self.output_dtype)
-            for tensor in (inputs, kops.convert_to_tensor(self.kernel))
-        )
+        return self._round(inputs), self._round(kops.convert_to_tensor(self.kernel))
 
-    def _read_labels(self, labels, logits):
+    def _round(self, tensor):
+        return kops.cast(kops.cast(tensor, self.compute_dtype), self.output_dtype)
+
+    def _ensure_built(self, inputs):
+        if not self.built:
+            self.build(inputs.shape)
+
+    def _read_labels(self, labels, features):
         if labels is None:
             raise ValueError(
                 f"{type(self).__name__} needs labels in training: without them it would train a "
@@ -190,9 +205,9 @@ class Head(keras.layers.Layer):
                 "keras_vsoftmax.Classifier, or give the functional model a label input. "
                 "Received: labels=None with training=True"
             )
-        leading_shape = tuple(logits.shape)[:-1]
+        leading_shape = tuple(features.shape)[:-1]
         return label_lib.interpret(
-            labels, self.units, leading_shape, logits.dtype, self.accepts_rows
+            labels, self.units, leading_shape, features.dtype, self.accepts_rows
         )
 
     def _feature_dim(self, inputs_shape):
@@ -218,5 +233,17 @@ def check_range(name, value, low=None, high=None, above=None, below=None):
         raise ValueError(f"`{name}` must be {' and '.join(given)}. Received: {name}={value}")
 
 
-def _is_integer(value):
-    return hasattr(value, "__index__")
+def is_integer(value):
+    """Whether this is an integer of Python or NumPy; True and False are not."""
+    return not isinstance(value, bool) and hasattr(value, "__index__")
+
+
+def _mark_as_logits(output):
+    """Lets the guard see a cross-entropy that takes the output for probabilities.
+
+    On TensorFlow Keras's losses read this attribute of a softmax output, and work on the logits
+    that they find there. Without it they would clip log-probabilities to [0, 1], and nothing
+    would train.
+    """
+    with contextlib.suppress(AttributeError):  # where JAX traces
+        output._keras_logits = output

@@ -2,11 +2,11 @@
 
 import keras
 
-from keras_vsoftmax.heads.base import Head
+from keras_vsoftmax.heads.blockable import BlockableHead
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Softmax(Head):
+class Softmax(BlockableHead):
     """Plain softmax, without a bias.
 
         L = -sum_c q_c log softmax(z)_c,   z_j = W_j . x
@@ -19,6 +19,8 @@ class Softmax(Head):
         kernel_regularizer: Regularizer of the kernel.
         kernel_constraint: Constraint of the kernel.
         label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units.
+        block_size: Integer, or None. Number of classes in a block, for very many classes: see
+            `VirtualSoftmax`.
 
     Call arguments and output: see `VirtualSoftmax`.
 
@@ -35,4 +37,4 @@ class Softmax(Head):
 
     @property
     def is_plain_softmax(self):
-        return self.label_smoothing == 0
+        return self.label_smoothing == 0 and self.block_size is None

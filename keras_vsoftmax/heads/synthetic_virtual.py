@@ -4,12 +4,12 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import ops
-from keras_vsoftmax.heads.base import check_range
-from keras_vsoftmax.heads.virtual import VirtualSoftmax
+from keras_vsoftmax.heads.base import Head, check_range
+from keras_vsoftmax.heads.virtual import VirtualClass
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class SyntheticVirtualSoftmax(VirtualSoftmax):
+class SyntheticVirtualSoftmax(VirtualClass, Head):
     """SV-Softmax: a virtual class that is synthesised from the features and the label's class.
 
         v = ||W_y|| h . x / ||h||,   h = m x / ||x|| - (1 - m) W_y / ||W_y||
@@ -38,8 +38,6 @@ class SyntheticVirtualSoftmax(VirtualSoftmax):
 
     Source: "SV-Softmax", Neural Networks 193, 2026.
     """
-
-    accepts_rows = False
 
     def __init__(self, units, *, margin=0.6, **kwargs):
         super().__init__(units, **kwargs)

@@ -4,11 +4,30 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import ops
-from keras_vsoftmax.heads.base import Head
+from keras_vsoftmax.heads.blockable import BlockableHead
+
+
+class VirtualClass:
+    """Mixin of the heads with a virtual class: v = ||x|| sum_c q_c ||W_c||, q the smoothed row."""
+
+    def _training_terms(self, logits, features, kernel, labels):
+        if labels.rows is None and not self.label_smoothing:
+            return {"virtual": ops.virtual_logit(features, kernel, labels.ids)}
+        lengths = ops.norm(kernel, axis=0)
+        if labels.rows is None:
+            label_length = kops.take(lengths, labels.ids)
+        else:
+            label_length = kops.sum(labels.rows * lengths, axis=-1)
+        e = self.label_smoothing
+        label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
+        return {
+            "virtual": ops.norm(features) * label_length,
+            **self._smoothing_terms(logits, labels),
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class VirtualSoftmax(Head):
+class VirtualSoftmax(VirtualClass, BlockableHead):
     """Virtual Softmax: a softmax head with a virtual negative class in training.
 
         z_j = W_j . x,   v = ||W_y|| ||x||
@@ -36,6 +55,12 @@ class VirtualSoftmax(Head):
         kernel_constraint: Constraint of the kernel.
         label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units. The
             virtual logit is that of q, so that smoothing ids is the same as passing q.
+        block_size: Integer, or None. With it the head goes over the classes in blocks of this
+            size (2,048 is a good one), and never holds the logits of a batch, forward or
+            backward. It takes class ids only then, and with labels given its output is
+            (..., 2), in training and outside: the log-probability of the label, and the highest
+            among the other classes. The loss and its gradients are the same. `Classifier`
+            gives loss and metrics the label 0; a functional model is trained with zeros.
 
     Call arguments:
         inputs: Features (..., d).
@@ -43,7 +68,8 @@ class VirtualSoftmax(Head):
             probabilities (..., units). Needed in training.
         training: Boolean.
 
-    Output shape: (..., units), float32, or float64 under a float64 policy.
+    Output shape: (..., units), float32, or float64 under a float64 policy; (..., 2) with
+    `block_size` and labels.
 
     Raises:
         ValueError: For `units` below 2, features without a known last dimension, labels of a
@@ -66,18 +92,4 @@ class VirtualSoftmax(Head):
     """
 
     accepts_rows = True
-
-    def _training_terms(self, logits, features, kernel, labels):
-        if labels.rows is None and not self.label_smoothing:
-            return {"virtual": ops.virtual_logit(features, kernel, labels.ids)}
-        lengths = ops.norm(kernel, axis=0)
-        if labels.rows is None:
-            label_length = kops.take(lengths, labels.ids)
-        else:
-            label_length = kops.sum(labels.rows * lengths, axis=-1)
-        e = self.label_smoothing
-        label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
-        return {
-            "virtual": ops.norm(features) * label_length,
-            **self._smoothing_terms(logits, labels),
-        }
+    _has_virtual_class = True

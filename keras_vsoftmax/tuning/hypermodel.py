@@ -92,6 +92,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
         self.heads = _check_heads(heads, classes)
         self.optimizer = optimizer
         self.head_arguments = head_arguments
+        if seed is not None and (not isinstance(seed, int) or seed < 0):
+            raise ValueError(f"`seed` must be an integer of at least 0. Received: seed={seed!r}")
         self.seed = seed
         self._training, self._knobs = range_lib.resolve(classes, self.heads, ranges)
         self._executions = collections.Counter()
@@ -124,7 +126,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         model.compile(optimizer, metrics=["accuracy"])
         if model.built:
             # Checkpoints hold the optimizer's state, which Keras loads into a built one only.
-            optimizer.build(model.trainable_variables)
+            model.optimizer.build(model.trainable_variables)
         return model
 
     def fit(self, hp, model, x=None, y=None, *, callbacks=(), **kwargs):
@@ -142,6 +144,10 @@ class HeadHyperModel(keras_tuner.HyperModel):
         if not np.all(np.isfinite(val_loss)):
             raise FailedTrialError(f"The validation loss is not finite. Received: {val_loss}")
         return history
+
+    def begin_trial(self):
+        """Forgets earlier trainings: what follows are the executions of a trial, from the first."""
+        self._executions.clear()
 
     def check_objective(self, objective):
         """Refuses objectives that say nothing about which head is better.
@@ -168,8 +174,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
         for objective in objectives:
             self.check_objective(objective)
             names = _objective_names(objective)
-            validated = any(arguments.get(f"validation_{kind}") for kind in ("split", "data"))
-            if not validated and any(name.startswith("val_") for name in names):
+            no_data = arguments.get("validation_data") is None
+            if no_data and not arguments.get("validation_split") and _need_validation(names):
                 raise FatalValueError(
                     "The objective needs validation: pass validation_split or validation_data "
                     f"to search. Received: objective={', '.join(names)}"
@@ -207,7 +213,9 @@ class HeadHyperModel(keras_tuner.HyperModel):
             copy = keras.models.clone_model(self.backbone)
         else:
             copy = self.backbone.__class__.from_config(self.backbone.get_config())
-        if copy.built:
+        if self.backbone.built:
+            if not copy.built:
+                copy.build_from_config(self.backbone.get_build_config())
             copy.set_weights(self.backbone.get_weights())
         return copy
 
@@ -243,6 +251,10 @@ def _objective_names(objective):
     if hasattr(objective, "objectives"):
         return _objective_names(objective.objectives)
     return [getattr(objective, "name", objective)]
+
+
+def _need_validation(names):
+    return any(name.startswith("val_") for name in names)
 
 
 def _key(hp):

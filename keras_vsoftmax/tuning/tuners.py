@@ -55,6 +55,7 @@ class _HeadTuner:
             raise self.oracle.failure
 
     def run_trial(self, trial, *args, **kwargs):
+        self.hypermodel.begin_trial()
         with _every(_BEAT, self._show_life, trial.trial_id, when=self.is_worker):
             return super().run_trial(trial, *args, **kwargs)
 

@@ -1,3 +1,6 @@
+import importlib
+import sys
+
 import keras
 import keras_tuner
 import numpy as np
@@ -70,6 +73,15 @@ def test_trials_of_a_model_start_from_its_weights_and_leave_it_alone(space, back
         hypermodel.fit(hp, model, *data, epochs=1, verbose=0)
         assert not np.array_equal(model.backbone.get_weights()[0], before[0])
     np.testing.assert_array_equal(backbone.get_weights()[0], before[0])
+
+
+def test_trials_of_a_layer_start_from_its_weights(space):
+    layer = keras.layers.Dense(8)
+    layer.build((None, 6))
+    hypermodel = space(layer, heads="virtual", embedding=None)
+    model = hypermodel.build(defaults(hypermodel))
+    assert model.backbone is not layer
+    np.testing.assert_array_equal(model.backbone.get_weights()[0], layer.get_weights()[0])
 
 
 def test_a_function_of_the_hyperparameters_sees_the_others_and_adds_its_own(space):
@@ -186,6 +198,7 @@ def test_the_plain_tuners_of_keras_tuner_work_and_refuse_it_too(space, data, tmp
         ({"heads": ["virtual", "virtual"]}, "each once"),
         ({"heads": "virtual", "virtual_margin": 1.0}, "refuses margin"),
         ({"batch_size": (64, 32)}, "empty"),
+        ({"seed": -1}, "seed=-1"),
     ],
 )
 def test_bad_settings_are_refused_at_once(space, settings, message):
@@ -214,3 +227,20 @@ def test_the_seed_decides_a_trial_whatever_was_drawn_before(space, data):
     ]
     for other in others:
         assert not np.array_equal(first.get_weights()[2], other.get_weights()[2])
+
+
+def test_mixed_precision(space, data):
+    keras.config.set_dtype_policy("mixed_float16")
+    hypermodel = space(keras.layers.Dense(8), heads="arcface")
+    hp = defaults(hypermodel)
+    model = hypermodel.build(hp)
+    history = hypermodel.fit(hp, model, *data, epochs=1, verbose=0)
+    assert np.isfinite(history.history["loss"][0])
+
+
+def test_without_keras_tuner_the_error_says_what_to_install(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("keras_vsoftmax.tuning")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "keras_tuner", None)
+    with pytest.raises(ImportError, match=r"keras_vsoftmax\[tuner\]"):
+        importlib.import_module("keras_vsoftmax.tuning")

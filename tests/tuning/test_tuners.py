@@ -72,9 +72,10 @@ def test_each_tuner_searches_and_its_best_model_predicts_from_images(kind, space
 
 @pytest.mark.parametrize("kind", ["RandomSearch", "GridSearch"])
 def test_same_seed_same_search(kind, space, data, tmp_path):
+    hypermodel = space(seed=0, **(GRID if kind == "GridSearch" else {}))
+
     def run(folder):
         keras.utils.set_random_seed(len(folder))  # what else was drawn does not matter
-        hypermodel = space(seed=0, **(GRID if kind == "GridSearch" else {}))
         return trials(search(make(kind, hypermodel, tmp_path / folder, max_trials=4), data))
 
     first = run("a")
@@ -199,3 +200,20 @@ def test_a_metric_of_the_users_own_is_the_objective(space, data, tmp_path):
     ((_, score, state),) = trials(search(tuner, data))
     assert state == "COMPLETED"
     assert 0 <= score <= 1
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's")
+def test_a_distribution_strategy(backbone, data, tmp_path):
+    import tensorflow as tf
+
+    # One device in this process, with reductions that leave other strategies of it alone.
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    hypermodel = tuning.HeadHyperModel(backbone, 3, heads="arcface", embedding=None, batch_size=24)
+    tuner = make("RandomSearch", hypermodel, tmp_path, max_trials=1, distribution_strategy=strategy)
+    ((_, score, state),) = trials(search(tuner, data))
+    assert state == "COMPLETED"
+    model = tuner.get_best_models()[0]
+    assert model.distribute_strategy is strategy
+    assert model.evaluate(data[0][24:], data[1][24:], verbose=0)[1] == pytest.approx(score)

@@ -1,0 +1,70 @@
+"""What the softmax and the virtual head share: both can go over their classes in blocks."""
+
+from keras import ops as kops
+
+from keras_vsoftmax import blocked
+from keras_vsoftmax.heads.base import Head, check_range, is_integer
+
+
+class BlockableHead(Head):
+    """Base of the heads that take `block_size`, for very many classes.
+
+    With it, and labels given, the output is (..., 2) instead of (..., units): the
+    log-probability of the label, and the highest among the other classes. So -output[..., 0] is
+    the loss, in training and outside, and with the label 0 in the place of every id stock
+    accuracy is right, ties counting as hits; `Classifier` gives it to loss and metrics. No more
+    than a few blocks of logits are ever held, forward or backward. Without labels the output is
+    the usual one, and `predict_classes` the way to class ids that stays in blocks.
+    """
+
+    _has_virtual_class = False
+
+    def __init__(self, units, *, block_size=None, **kwargs):
+        super().__init__(units, **kwargs)
+        if block_size is not None:
+            if not is_integer(block_size):
+                raise ValueError(
+                    "`block_size` must be an integer, the number of classes in a block, or None. "
+                    f"Received: block_size={block_size!r}"
+                )
+            check_range("block_size", block_size, low=1)
+            block_size = int(block_size)
+            self.accepts_rows = False
+        self.block_size = block_size
+
+    def call(self, inputs, labels=None, training=None):
+        if self.block_size is None or (labels is None and not training):
+            return super().call(inputs, labels, training)
+        features = self._round(inputs)
+        labels = self._read_labels(labels, features)
+        return blocked.log_probs(
+            features,
+            kops.convert_to_tensor(self.kernel),
+            labels.ids,
+            labels.valid,
+            virtual=self._has_virtual_class and bool(training),
+            label_smoothing=self.label_smoothing if training else 0.0,
+            **self._blocking(),
+        )
+
+    def predict_classes(self, inputs):
+        if self.block_size is None:
+            return super().predict_classes(inputs)
+        self._ensure_built(inputs)
+        kernel = kops.convert_to_tensor(self.kernel)
+        return blocked.classes(self._round(inputs), kernel, **self._blocking())
+
+    def compute_output_shape(self, inputs_shape, labels_shape=None):
+        shape = super().compute_output_shape(inputs_shape, labels_shape)
+        if self.block_size is None or labels_shape is None:
+            return shape
+        return (*shape[:-1], 2)
+
+    def get_config(self):
+        return {**super().get_config(), "block_size": self.block_size}
+
+    def _blocking(self):
+        return {
+            "block_size": min(self.block_size, self.units),
+            "compute_dtype": self.compute_dtype,
+        }
