@@ -1,0 +1,187 @@
+"""Time and peak memory of a training step with very many classes.
+
+A step is the forward pass, the loss, the gradients of features and kernel, and the SGD update;
+TensorFlow, graph mode; Dense without bias and with sparse cross-entropy. Each measurement is a
+fresh process. The rounds are interleaved over the variants, and a time is the median over
+rounds, so that what else the machine does falls on all of them.
+
+Memory is the peak of the resident set during the steps, less what the process held before the
+layer was made, less kernel and gradient (SGD keeps no state): what an initialiser leaves behind
+for the first step to use again does not make it look smaller.
+
+    python benchmarks/large_classes.py
+    python benchmarks/large_classes.py --classes 10000 100000 --rounds 5
+"""
+
+import argparse
+import datetime
+import gc
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+BATCH, DIM = 512, 256
+VARIANTS = ("dense", "virtual", "blocked")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def make_loss(variant, classes, block_size):
+    """Returns a layer, and a function of features and labels that gives its loss."""
+    import keras
+
+    import keras_vsoftmax
+
+    init = keras.initializers.RandomNormal(stddev=DIM**-0.5, seed=0)
+    if variant == "dense":
+        layer = keras.layers.Dense(classes, use_bias=False, kernel_initializer=init)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        return layer, lambda features, labels: loss(labels, layer(features))
+    block_size = block_size if variant == "blocked" else None
+    layer = keras_vsoftmax.VirtualSoftmax(classes, block_size=block_size, kernel_initializer=init)
+    loss = keras_vsoftmax.VirtualSoftmaxLoss()
+
+    def loss_of(features, labels):
+        output = layer(features, labels, training=True)
+        column = keras.ops.zeros_like(labels) if variant == "blocked" else labels
+        return loss(column, output)
+
+    return layer, loss_of
+
+
+def make_step(variant, classes, block_size, jit):
+    """Returns a function of no arguments that makes one training step, and its layer."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    rng = np.random.default_rng(0)
+    features = tf.constant(rng.normal(size=(BATCH, DIM)).astype("float32"))
+    labels = tf.constant(rng.integers(0, classes, BATCH).astype("int32"))
+    layer, loss_of = make_loss(variant, classes, block_size)
+    layer.build((None, DIM))
+    optimizer = keras.optimizers.SGD(0.01)
+    optimizer.build(layer.trainable_variables)
+
+    @tf.function(jit_compile=jit)
+    def step(features, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            loss = loss_of(features, labels)
+        gradients = tape.gradient(loss, [features, *layer.trainable_weights])
+        optimizer.apply(gradients[1:], layer.trainable_weights)
+        return loss, gradients[0]
+
+    return lambda: step(features, labels)
+
+
+def resident(field):
+    """A field of /proc/self/status, in bytes: VmRSS is what is held now, VmHWM the peak."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f"no {field} in /proc/self/status: this needs Linux")
+
+
+def measure(variant, classes, block_size, steps, jit):
+    """Seconds of each step after the first, processor seconds, and bytes beside the kernel."""
+    # The same at a small size first, so that libraries and compilers are there.
+    small = make_step(variant, 1000, min(block_size, 300), jit)
+    small()[0].numpy()
+    del small
+    gc.collect()
+    before = resident("VmRSS")
+    step = make_step(variant, classes, block_size, jit)
+    gc.collect()
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from here
+    seconds, processor = [], []
+    for _ in range(steps + 1):
+        wall, used = time.perf_counter(), time.process_time()
+        loss, _ = step()
+        loss = float(loss.numpy())
+        seconds.append(time.perf_counter() - wall)
+        processor.append(time.process_time() - used)
+    beside = resident("VmHWM") - before - 2 * 4 * DIM * classes
+    return {
+        "seconds": seconds[1:],
+        "processor": processor[1:],
+        "bytes": beside,
+        "loss": loss,
+    }
+
+
+def in_fresh_process(*arguments):
+    command = [sys.executable, __file__, "--measure", json.dumps(arguments)]
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    }
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{arguments} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def table(results):
+    """A Markdown table of medians; `results` maps (classes, variant) to measurements."""
+    lines = [
+        "| classes | variant | s / step | times Dense | processor s | times Dense | memory, MB "
+        "| of the logits' matrix |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    medians = {
+        key: {
+            name: statistics.median(value for run in runs for value in run[name])
+            for name in ("seconds", "processor")
+        }
+        | {"bytes": max(run["bytes"] for run in runs)}
+        for key, runs in results.items()
+    }
+    for (classes, variant), median in medians.items():
+        dense = medians.get((classes, "dense"), median)
+        lines.append(
+            f"| {classes:,} | {variant} | {median['seconds']:.3f} "
+            f"| {median['seconds'] / dense['seconds']:.2f} | {median['processor']:.3f} "
+            f"| {median['processor'] / dense['processor']:.2f} | {median['bytes'] / 1e6:,.0f} "
+            f"| {median['bytes'] / (4 * BATCH * classes):.0%} |"
+        )
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--classes", nargs="+", type=int, default=[10**4, 10**5, 10**6])
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, choices=VARIANTS)
+    parser.add_argument("--block-size", type=int, default=2048)
+    parser.add_argument("--steps", type=int, default=3, help="timed steps a process (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="processes each (default 3)")
+    parser.add_argument("--jit", action="store_true", help="compile the whole step with XLA")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(*json.loads(args.measure))))
+        return
+    results = {}
+    for _ in range(args.rounds):
+        for classes in args.classes:
+            for variant in args.variants:
+                run = in_fresh_process(variant, classes, args.block_size, args.steps, args.jit)
+                results.setdefault((classes, variant), []).append(run)
+                print(classes, variant, run, file=sys.stderr, flush=True)
+    results = dict(sorted(results.items(), key=lambda item: item[0][0]))
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    print(f"{datetime.date.today()}, {os.cpu_count()} cores, load at the end {load}; ", end="")
+    print(f"batch {BATCH}, d {DIM}, block {args.block_size}, {'jit' if args.jit else 'graph'}")
+    print()
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
