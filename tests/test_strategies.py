@@ -95,7 +95,7 @@ def test_tf_config_that_does_not_fit(monkeypatch, config):
 def test_snippets_of_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (pathlib.Path(__file__).parents[1] / "docs" / "scaling.md").read_text()
-    training, backup, _ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    training, backup, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     names = {
         "backbone": lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]),
         "x": np.ones((8, 4), "float32"),
