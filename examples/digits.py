@@ -22,7 +22,8 @@ import numpy as np
 import keras_vsoftmax
 from keras_vsoftmax._extras import require
 from keras_vsoftmax.experiments import figures
-from keras_vsoftmax.experiments.files import atomic_path
+from keras_vsoftmax.experiments.files import atomic_path, check_writable
+from keras_vsoftmax.experiments.options import positive_int
 from keras_vsoftmax.experiments.recipes import TITLES
 from keras_vsoftmax.experiments.similarity import class_cosines
 
@@ -102,9 +103,9 @@ def train(head, seed, data, epochs, embedding=32):
 def table(rows):
     """The table of {head: [row of each seed]} as text."""
     lines = [
-        f"{'head':<20}{'test error, %':>16}{'intra-class':>13}{'nearest other':>15}"
+        f"{'head':<25}{'test error, %':>16}{'intra-class':>13}{'nearest other':>15}"
         f"{'s/epoch':>9}{'lambda':>9}",
-        f"{'':<20}{'mean (spread)':>16}{'cosine':>13}{'class, cosine':>15}{'':>9}{'at end':>9}",
+        f"{'':<25}{'mean (spread)':>16}{'cosine':>13}{'class, cosine':>15}{'':>9}{'at end':>9}",
     ]
     for head, seeds in rows.items():
         mean = {
@@ -115,7 +116,7 @@ def table(rows):
         error = f"{mean['error']:.2f} ({min(errors):.2f}-{max(errors):.2f})"
         annealed = seeds[0]["lambda"]
         lines.append(
-            f"{TITLES[head]:<20}{error:>16}{mean['intra']:>13.3f}{mean['nearest_other']:>15.3f}"
+            f"{TITLES[head]:<25}{error:>16}{mean['intra']:>13.3f}{mean['nearest_other']:>15.3f}"
             f"{mean['seconds']:>9.2f}{'' if annealed is None else f'{annealed:.3g}':>9}"
         )
     return "\n".join(lines)
@@ -149,7 +150,7 @@ def main(argv=None):
         "--seeds", nargs="+", type=int, metavar="N", help="seeds (default: 0 1 2; --quick: 0)"
     )
     parser.add_argument(
-        "--epochs", type=int, metavar="N", help="epochs a run (default: 30; --quick: 8)"
+        "--epochs", type=positive_int, metavar="N", help="epochs a run (default: 30; --quick: 8)"
     )
     parser.add_argument(
         "--out",
@@ -164,6 +165,7 @@ def main(argv=None):
     seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
     epochs = args.epochs or (8 if args.quick else 30)
     try:
+        check_writable(args.out)
         data = load_digits()
         rows = {head: [] for head in heads}
         for seed in seeds:
