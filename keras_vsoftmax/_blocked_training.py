@@ -13,9 +13,7 @@ class BlockedTraining:
     label is 0 for every id. With other heads nothing is changed.
     """
 
-    def compile(
-        self, optimizer="rmsprop", loss=None, metrics=None, weighted_metrics=None, **kwargs
-    ):
+    def compile(self, *, loss=None, metrics=None, weighted_metrics=None, **kwargs):
         if self._in_blocks:
             if getattr(loss, "ignore_class", None) == 0:
                 raise ValueError(

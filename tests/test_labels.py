@@ -78,4 +78,4 @@ def test_arrays_with_an_ignored_class():
 
 def test_arrays_of_rows_for_a_margin_head():
     with pytest.raises(ValueError, match="takes class ids only"):
-        labels.check_array(np.eye(3), 3, accept_rows=False)
+        labels.check_array(np.eye(3), 3, rank=1, accept_rows=False)
