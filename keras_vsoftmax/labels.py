@@ -86,8 +86,8 @@ def is_rows(shape, units, leading_shape, accept_rows=True):
     expected = ", ".join("?" if size is None else str(size) for size in leading_shape)
     raise ValueError(
         "Labels must be class ids of shape (..., ) or (..., 1), or rows of class probabilities of "
-        f"shape (..., {units}). Here the leading dimensions are ({expected}). "
-        f"Received: labels.shape={shape}"
+        f"shape (..., {units}), where (...) is the shape of the features without their last "
+        f"dimension, here ({expected}). Received: labels.shape={shape}"
     )
 
 
@@ -148,9 +148,8 @@ def _good_ids(ids, units, ignore_class):
 
 def _refuse_rows(shape):
     raise ValueError(
-        "This head takes class ids only, as every head with a margin or with a block_size does, "
-        "and no rows of probabilities. "
-        f"Received: labels.shape={tuple(shape)}"
+        "This head takes class ids only. Rows of probabilities are for `softmax` and `virtual`, "
+        f"without block_size. Received: labels.shape={tuple(shape)}"
     )
 
 

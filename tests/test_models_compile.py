@@ -88,3 +88,18 @@ def test_a_backbone_without_a_last_dimension():
     backbone = keras.Sequential([keras.Input(()), keras.layers.Activation("relu")])
     with pytest.raises(ValueError, match=r"known last dimension. Received: inputs.shape=\("):
         keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(3))
+
+
+@pytest.mark.parametrize("head", ["softmax", "virtual", "arcface"])
+def test_the_optimizer_is_the_one_that_was_passed(head):
+    for optimizer in ("adam", keras.optimizers.SGD(0.5)):
+        expected = keras.optimizers.get(optimizer)
+        model = keras_vsoftmax.Classifier(tiny.backbone(), keras_vsoftmax.heads.get(head, 3))
+        model.compile(optimizer, metrics=["accuracy"])
+        assert model.optimizer.get_config() == {
+            **expected.get_config(),
+            "name": model.optimizer.name,
+        }
+        assert type(model.optimizer).__name__ == type(expected).__name__
+        if not isinstance(optimizer, str):
+            assert model.optimizer is optimizer

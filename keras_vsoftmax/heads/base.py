@@ -1,6 +1,7 @@
 """What all heads share: the kernel, the reading of labels, and the contract of the output."""
 
 import contextlib
+import numbers
 
 import keras
 from keras import ops as kops
@@ -220,17 +221,19 @@ class Head(keras.layers.Layer):
 
 
 def check_range(name, value, low=None, high=None, above=None, below=None):
-    """Raises a ValueError that names what was received unless low <= value <= high, and
-    above < value < below, as far as they are given."""
+    """Raises a ValueError that names what was received unless the value is a number with
+    low <= value <= high, and above < value < below, as far as they are given."""
     bounds = [
-        (f">= {low}", low is not None and not value >= low),
-        (f"> {above}", above is not None and not value > above),
-        (f"<= {high}", high is not None and not value <= high),
-        (f"< {below}", below is not None and not value < below),
+        (f">= {low}", low, lambda: value >= low),
+        (f"> {above}", above, lambda: value > above),
+        (f"<= {high}", high, lambda: value <= high),
+        (f"< {below}", below, lambda: value < below),
     ]
-    given = [text for text, _ in bounds if not text.endswith("None")]
-    if any(broken for _, broken in bounds):
-        raise ValueError(f"`{name}` must be {' and '.join(given)}. Received: {name}={value}")
+    given = [(text, holds) for text, bound, holds in bounds if bound is not None]
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not all(holds() for _, holds in given):
+        expected = " and ".join(text for text, _ in given)
+        raise ValueError(f"`{name}` must be a number {expected}. Received: {name}={value!r}")
 
 
 def is_integer(value):

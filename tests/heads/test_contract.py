@@ -287,11 +287,14 @@ def test_units_must_be_an_integer_of_at_least_two(name, units):
         ("cosface", {"margin": -0.1}),
         ("synthetic_virtual", {"margin": 0.5}),
         ("synthetic_virtual", {"margin": 1.1}),
+        ("arcface", {"scale": "30"}),
+        ("arcface", {"margin": None}),
+        ("virtual", {"label_smoothing": True}),
     ],
 )
 def test_a_knob_outside_its_range(name, knobs):
     ((knob, value),) = knobs.items()
-    with pytest.raises(ValueError, match=f"`{knob}` must be .*Received: {knob}={value}"):
+    with pytest.raises(ValueError, match=f"`{knob}` must be .*Received: {knob}={value!r}"):
         heads.get(name, 5, **knobs)
 
 
