@@ -22,12 +22,12 @@ class Serving(keras.Model):
         for plain in (dict, list):
             inputs = plain(inputs) if isinstance(inputs, plain) else inputs
         features = self.backbone(inputs, training=False)
-        if self.output_kind == "log_probs":
-            return self.head(features, training=False)
         if self.output_kind == "classes":
             return self.head.predict_classes(features)
-        logits = self.head.logits(features)
-        return ops.softmax(logits, axis=-1) if self.output_kind == "probs" else logits
+        if self.output_kind == "logits":
+            return self.head.logits(features)
+        log_probs = self.head(features, training=False)
+        return ops.exp(log_probs) if self.output_kind == "probs" else log_probs
 
 
 def export(backbone, head, output, filepath, *, format, input_signature=None, **kwargs):

@@ -10,6 +10,7 @@ from keras import ops as kops
 from keras_vsoftmax import _serving
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax._blocked_training import BlockedTraining
+from keras_vsoftmax._portable import portable
 from keras_vsoftmax._replicated import ReplicatedTraining
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 
@@ -109,7 +110,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
 
     def compile_from_config(self, config):
         # Keras skips this step where `compile` is overridden.
-        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.compile(**keras.saving.deserialize_keras_object(portable(config)))
         if self.built:
             self.optimizer.build(self.trainable_variables)
 

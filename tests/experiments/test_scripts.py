@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vsoftmax.experiments import data, records, runner
+from keras_vsoftmax.experiments import data, records
 
 ROOT = pathlib.Path(__file__).parents[2]
 # The network with the fewest layers, since building the graph is what takes long.
@@ -208,7 +208,7 @@ def test_interrupted_after_the_last_epoch(npz, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "class_cosines", interrupt)
+        patch.setattr(data, "class_cosines", interrupt)
         assert _fails("mnist", *options) == 130
     assert "--resume goes on" in capsys.readouterr().err
     (before,) = (npz / "runs").rglob("last.keras")
