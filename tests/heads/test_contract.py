@@ -154,6 +154,8 @@ def test_a_bad_row_makes_its_row_nan_and_no_gradient():
     assert np.isfinite(by_kernel).all()
 
 
+# Keras on TensorFlow also warns that log-probabilities are no logits.
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "softmax"])
 def test_a_loss_that_normalises_again_makes_the_gradient_nan(name):
     features, kernel, ids = points()
@@ -164,6 +166,7 @@ def test_a_loss_that_normalises_again_makes_the_gradient_nan(name):
     assert np.isnan(by_kernel).any()
 
 
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 def test_plain_softmax_takes_a_stock_loss_unless_it_smooths():
     features, kernel, ids = points()
     stock = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
