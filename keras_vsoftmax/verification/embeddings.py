@@ -163,13 +163,26 @@ def _embedder(model, flip):
 
 
 def _decoded(paths, shape, batch_size):
+    """Batches of images, each valid until the next one is asked for.
+
+    Two buffers take turns, and threads write into them: images that outlive the thread's own
+    memory would leave gaps there, and the process would grow with their number.
+    """
+    buffers = np.empty((2, min(batch_size, len(paths)), *shape), np.uint8)
+
+    def decode(buffer, row, path):
+        buffer[row] = load_image(path, shape)
+
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
 
-        def begin(start):
-            group = paths[start : start + batch_size]
-            return [pool.submit(load_image, path, shape) for path in group]
+        def begin(number):
+            group = paths[number * batch_size : (number + 1) * batch_size]
+            buffer = buffers[number % 2][: len(group)]
+            return buffer, [pool.submit(decode, buffer, *image) for image in enumerate(group)]
 
         ahead = begin(0)
-        for start in range(0, len(paths), batch_size):
-            ready, ahead = ahead, begin(start + batch_size)
-            yield np.stack([image.result() for image in ready])
+        for number in range(-(-len(paths) // batch_size)):
+            (batch, decoded), ahead = ahead, begin(number + 1)
+            for image in decoded:
+                image.result()
+            yield batch
