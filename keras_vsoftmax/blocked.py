@@ -144,7 +144,8 @@ def _backward(x, kernel, ids, valid, partition, mean_column, mean_norm, g, knobs
     units, e = kernel.shape[1], knobs.label_smoothing
     weight = kops.where(kops.equal(g[:, 1], 0), -g[:, 0], float("nan"))
     weight = kops.where(valid, weight, 0.0)
-    weighted = x * kops.expand_dims(weight, -1)
+    # Transposed out here: inside the loop XLA would fold it into a slower product.
+    weighted = kops.transpose(x * kops.expand_dims(weight, -1))
     shift = kops.expand_dims(partition, -1)
     if knobs.virtual:
         x_norm, label_norm = ops.norm(x), ops.norm(_label_columns(x, kernel, ids, knobs))
@@ -164,7 +165,7 @@ def _backward(x, kernel, ids, valid, partition, mean_column, mean_norm, g, knobs
         by_z = kops.where(_label_mask(ids, start, width), p - (1 - e), p)
         if e:
             by_z = by_z - e / units
-        by_block = kops.transpose(weighted) @ by_z
+        by_block = weighted @ by_z
         if knobs.virtual:
             factor = kops.slice(label_factor, (start,), (width,))
             if e:
