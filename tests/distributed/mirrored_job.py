@@ -14,6 +14,7 @@ from tests.distributed import processes, training
 
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 FLOAT64 = {"policy": "float64"}
+IN_BLOCKS = {"knobs": {"block_size": 4}}
 # The last of three batches has 5 rows, on replicas with 4 and 1, unless it says otherwise.
 COMPARED = {
     **{f"head {name}": {"head": name, **FLOAT64} for name in heads.NAMES},
@@ -22,6 +23,11 @@ COMPARED = {
         f"ignored labels, reduction {name}": {"reduction": name, "ignore_class": -1, **FLOAT64}
         for name in REDUCTIONS
     },
+    **{
+        f"{name} in blocks": {"head": name, **IN_BLOCKS, "evaluated": True, **FLOAT64}
+        for name in ("softmax", "virtual")
+    },
+    "in blocks, ignored labels": {**IN_BLOCKS, "ignore_class": -1, **FLOAT64},
     "no sample weights": {"weighted": False, **FLOAT64},
     "evaluate and predict": {"evaluated": True, **FLOAT64},
     "a replica without rows": {"samples": 17, **FLOAT64},

@@ -18,9 +18,9 @@ def data(samples=SAMPLES, ignored=False):
     return x, y, rng.uniform(0, 2, samples)
 
 
-def make_head(name, units=CLASSES):
+def make_head(name, units=CLASSES, **knobs):
     # The draws of replicas differ, so that the noise is left out where they are compared.
-    knobs = {"alpha": 0.0} if name == "noisy" else {}
+    knobs = {"alpha": 0.0, **knobs} if name == "noisy" else knobs
     return heads.get(
         name,
         units,
@@ -30,7 +30,7 @@ def make_head(name, units=CLASSES):
     )
 
 
-def model(head="virtual", policy="float32", batch_norm=False, **loss):
+def model(head="virtual", policy="float32", batch_norm=False, knobs=None, **loss):
     """A regularised network, the same at every call. `head` is a head or its identifier."""
     keras.config.set_floatx("float64" if policy == "float64" else "float32")
     keras.config.set_dtype_policy(policy)
@@ -41,7 +41,7 @@ def model(head="virtual", policy="float32", batch_norm=False, **loss):
         *([keras.layers.BatchNormalization(synchronized=True)] if batch_norm else []),
         keras.layers.Dense(4),
     ]
-    head = make_head(head) if isinstance(head, str) else head
+    head = make_head(head, **(knobs or {})) if isinstance(head, str) else head
     classifier = Classifier(keras.Sequential(layers), head)
     classifier.compile(
         keras.optimizers.SGD(0.1, momentum=0.9),
