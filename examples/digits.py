@@ -155,17 +155,17 @@ def main(argv=None):
     parser.add_argument(
         "--out",
         type=pathlib.Path,
-        default=pathlib.Path("runs/digits"),
         metavar="FOLDER",
-        help="where figure and model go (default: runs/digits)",
+        help="where figure and model go (default: runs/digits; --quick: runs/digits-quick)",
     )
     parser.add_argument("--quick", action="store_true", help="one seed and fewer epochs")
     args = parser.parse_args(argv)
     heads = list(names) if "all" in args.heads else list(dict.fromkeys(args.heads))
     seeds = args.seeds or ([0] if args.quick else [0, 1, 2])
     epochs = args.epochs or (4 if args.quick else 30)
+    out = args.out or pathlib.Path("runs", "digits-quick" if args.quick else "digits")
     try:
-        check_writable(args.out)
+        check_writable(out)
         data = load_digits()
         rows = {head: [] for head in heads}
         for seed in seeds:
@@ -178,14 +178,14 @@ def main(argv=None):
             panels[f"{TITLES[head]}, test error {row['error']:.1f}%"] = flat.embed(
                 data[2], verbose=0
             )
-        figures.features(panels, data[3], args.out / "features.png")
+        figures.features(panels, data[3], out / "features.png")
         print(
             f"\n{len(data[0])} digits to train on, {len(data[2])} to test on, {epochs} epochs. "
             f"One test digit is {100 / len(data[2]):.2f} points of error."
         )
         print(table(rows))
-        save_load_predict(model, data[2], data[3], args.out / "digits.keras")
-        print(f"Figure of two-dimensional embeddings: {args.out / 'features.png'}")
+        save_load_predict(model, data[2], data[3], out / "digits.keras")
+        print(f"Figure of two-dimensional embeddings: {out / 'features.png'}")
     except (ImportError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 1

@@ -89,7 +89,7 @@ def _caption(group):
     record = any_record(group)
     data = record["data"]
     every = [run for runs in group.values() for run in runs.values()]
-    synthetic = "**Synthetic data, no measurement.** " if data["source"] == "synthetic" else ""
+    synthetic = "**Synthetic data, no measurement.** " if _is_synthetic(record) else ""
     return (
         f"{synthetic}Test error in % after the last epoch, mean ± standard deviation over seeds. "
         f"{training(record)}, {data['train_images']:,} training and "
@@ -99,7 +99,9 @@ def _caption(group):
 
 def _table(name, group, key, own_runs, poster=True):
     """Rows of the measured heads; with `poster` also those that only it has."""
-    known = own_runs.get(name, {})
+    # What was published about the real images is no company for made-up ones.
+    made_up = bool(group) and _is_synthetic(any_record(group))
+    known = {} if made_up else own_runs.get(name, {})
     header = ["Head", "Measured", "Minus softmax, paired, 95%", "Intra cosine"]
     header += ["Nearest-other cosine", "Steps/s"]
     lines = []
@@ -120,11 +122,15 @@ def _table(name, group, key, own_runs, poster=True):
                 row.insert(1, f"{known[head]:.2f}" if head in known else "")
     if known:
         header.insert(1, "Published")
-    if poster and key == "test_error":
+    if poster and key == "test_error" and not made_up:
         lines += [
             [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
         ]
     return rows([header, *lines])
+
+
+def _is_synthetic(record):
+    return record["data"]["source"] == "synthetic"
 
 
 def _verdict(group):

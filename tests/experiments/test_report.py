@@ -73,7 +73,11 @@ def test_document_has_every_figure_of_the_poster(make_record):
 def test_synthetic_data_is_told(make_record):
     record = make_record("softmax", 0, 1.0)
     record["data"]["source"] = "synthetic"
-    assert "**Synthetic data, no measurement.**" in report.tables([record])
+    for text in (report.tables([record]), report.document([record])):
+        table = text[text.index("**Synthetic data, no measurement.**") :].split("## ")[0]
+        assert "| Softmax | 1.00 (n = 1) |" in table
+        assert "Published" not in table
+        assert "Maxout" not in table
 
 
 def test_written_with_a_figure_for_each_group(tmp_path, make_record):
