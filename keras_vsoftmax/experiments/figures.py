@@ -158,10 +158,14 @@ def score_histograms(scores, title, path):
     bins = np.linspace(values.min(), values.max(), 41)
     for axes, head in zip(all_axes, names):
         score, matched = pooled[head]
+        if axes is not all_axes[0]:
+            axes.sharex(all_axes[0])
+            axes.sharey(all_axes[0])
         for kind, label in ((matched, "same person"), (~matched, "two people")):
             axes.hist(score[kind], bins, density=True, alpha=0.6, label=label)
-        axes.set(title=TITLES[head], xlabel="cosine", yticks=[])
-        axes.sharex(all_axes[0])
+        axes.set(title=TITLES[head], xlabel="cosine")
+    for axes in all_axes[::columns]:
+        axes.set_ylabel("density")
     for axes in all_axes[len(names) :]:
         axes.remove()
     all_axes[0].legend(fontsize="small", loc="upper left")
