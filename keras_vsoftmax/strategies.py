@@ -9,7 +9,7 @@ import keras
 NAMES = ("auto", "none", "mirrored", "multiworker")
 
 _TF_CONFIG = (
-    'TF_CONFIG must look like {"cluster": {"worker": ["host1:port", "host2:port"]}, '
+    'TF_CONFIG must look like {"cluster": {"worker": ["host1:23456", "host2:23456"]}, '
     '"task": {"type": "worker", "index": 0}}, with the index of this host'
 )
 
@@ -121,7 +121,8 @@ def _check_tf_config(text):
         fits = (
             isinstance(hosts, list)
             and set(cluster) <= {"chief", "worker"}
-            and all(":" in host for job in cluster.values() for host in job)
+            and all(host.rpartition(":")[2].isdigit() for job in cluster.values() for host in job)
+            and type(task["index"]) is int
             and task["index"] in range(len(hosts))
         )
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -76,6 +76,8 @@ CLUSTER = {"worker": ["localhost:1", "localhost:2"]}
             {"cluster": {"worker": "localhost:1"}, "task": {"type": "worker", "index": "0"}}
         ),
         json.dumps({"cluster": {"worker": ["localhost"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": ["a:port"]}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": True}}),
         json.dumps({"cluster": {"worker": [1]}, "task": {"type": "worker", "index": 0}}),
         json.dumps({"cluster": {**CLUSTER, "ps": ["a:3"]}, "task": {"type": "worker", "index": 0}}),
         json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": "0"}}),

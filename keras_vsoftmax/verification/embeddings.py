@@ -32,7 +32,8 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
         float32 array (images, d), NumPy.
 
     Raises:
-        ValueError: the model has no single image input of known size, or no (batch, d) output.
+        ValueError: the model has no single image input of known size, or no (batch, d) output, or
+            an embedding is not finite.
         ImportError: Pillow is not installed.
 
     Example:
@@ -58,6 +59,12 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
         embeddings[start:end] = embedder.predict_on_batch(batch)
         bar.update(end)
         start = end
+    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"The embeddings of {len(bad)} images of {len(paths)} are not finite, the first of "
+            f"them that of {paths[bad[0]]}"
+        )
     return embeddings
 
 
@@ -144,17 +151,18 @@ def verify(
 def _embedder(model, flip):
     backbone = getattr(model, "backbone", model)
     shape = getattr(backbone, "input_shape", None)
-    if not isinstance(shape, tuple) or len(shape) != 4 or None in shape[1:]:
+    known = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:]
+    if not known or shape[-1] not in (1, 3):
         raise ValueError(
-            "The model must have one input of a known shape (batch, height, width, channels). "
+            "The model must have one input of a known shape (batch, height, width, 1 or 3). "
             f"Received: {backbone.name} with input shape {shape}"
         )
     image = keras.Input(shape[1:])
     embedding = backbone(image, training=False)
-    if len(embedding.shape) != 2:
+    if len(getattr(embedding, "shape", ())) != 2:
         raise ValueError(
-            "The model must give embeddings of shape (batch, d). "
-            f"Received: {backbone.name} with output shape {embedding.shape}"
+            "The model must give embeddings of shape (batch, d), and nothing else. "
+            f"Received: {backbone.name} with output shape {backbone.output_shape}"
         )
     if flip:
         mirrored = backbone(keras.ops.flip(image, axis=2), training=False)

@@ -293,7 +293,10 @@ def _deal(pairs, folds, rng):
 
 
 def _lines(path):
-    lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().split("\n")
+    try:
+        lines = pathlib.Path(path).read_text(encoding="utf-8").rstrip().split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no list of pairs, which is UTF-8 text ({error})") from error
     if lines == [""]:
         raise ValueError(f"{path} is empty. Expected: a list of pairs")
     return [line.rstrip("\r") for line in lines]

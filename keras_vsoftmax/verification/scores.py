@@ -24,7 +24,7 @@ def cosine_scores(first, second):
     first, second = _as_pairs(first, second)
     product = np.sum(first * second, axis=1)
     norms = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
-    cosine = np.divide(product, norms, out=np.zeros_like(product), where=norms > 0)
+    cosine = np.divide(product, norms, out=np.zeros_like(product), where=norms != 0)
     return np.clip(cosine, -1.0, 1.0)
 
 

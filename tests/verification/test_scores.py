@@ -24,6 +24,10 @@ def test_zero_vectors_are_like_nothing():
     assert cosine_scores(np.zeros((2, 3)), [[0, 0, 0], [1, 2, 3]]).tolist() == [0.0, 0.0]
 
 
+def test_nan_is_not_like_nothing():
+    assert np.isnan(cosine_scores([[np.nan, 1.0]], [[1.0, 1.0]])).all()
+
+
 def test_lengths_beyond_single_precision():
     a = np.array([[3e30, 4e30], [3e-30, 4e-30]], "float32")
     np.testing.assert_allclose(cosine_scores(a, a), [1.0, 1.0], rtol=1e-12)
