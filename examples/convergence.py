@@ -17,10 +17,12 @@ def main(argv=None):
     parser = options.parser(__doc__, recipes.CIFAR100)
     args = parser.parse_args(argv)
     with script.one_line_errors(parser.prog):
-        _, results = script.train(recipes.CIFAR100, args)
-        (group,) = records.groups(record for _, record in results)
-        figures.convergence(group, args.out / "convergence.png")
-        script.show(results, args.out / "convergence.png")
+        trained = script.train(recipes.CIFAR100, args)
+        if trained.chief:
+            path = script.figure_path(args, "convergence")
+            (group,) = records.groups(record for _, record in trained.results)
+            figures.convergence(group, path)
+            script.show(trained.results, path)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,11 @@ FOLDS = 10
 def load(recipe, args):
     everyone = read_tree(args.faces, args.min_images, verbose=0)
     # The same people for every seed, so that runs can be compared.
+    if len(everyone.people) < TEST_PEOPLE + 2:
+        raise ExperimentError(
+            f"{args.faces}: must hold {TEST_PEOPLE} people to verify on and two to train on. "
+            f"Received: {len(everyone.people)} people with images enough"
+        )
     drawn = np.random.default_rng(0).permutation(everyone.people)
     test_people = set(drawn[:TEST_PEOPLE])
     train = read_tree(args.faces, args.min_images, lambda name: name not in test_people)
@@ -50,8 +55,9 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     with script.one_line_errors(parser.prog):
-        _, results = script.train(recipes.ORL, args, load)
-        script.show(results, face_script.draw(results, args.out))
+        trained = script.train(recipes.ORL, args, load)
+        if trained.chief:
+            script.show(trained.results, face_script.draw(trained.results, args))
 
 
 if __name__ == "__main__":

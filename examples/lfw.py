@@ -8,7 +8,8 @@ divided by ten at 16,000 and 24,000 of 28,000 steps, L2 of 2.5e-4 on every kerne
 half of the time. The poster does not say what its models were trained on.
 
 Train on a folder of faces, PERSON/IMAGE.jpg, such as CASIA-WebFace; whoever is in the pairs by
-name is not trained on. --lfw holds LFW's images, cropped in the same way:
+name is not trained on (where folders are numbered, take LFW's people out yourself). --lfw holds
+LFW's images, cropped in the same way:
 
     python examples/lfw.py --faces casia --lfw lfw --pairs pairs.txt --sllfw pair_SLLFW.txt
 
@@ -42,8 +43,8 @@ def read_tests(args):
     people = set()
     if args.folds:
         people.update(pairs["lfw"].in_folds(args.folds).people())
-        left = set(pairs["lfw"].folds) - set(args.folds)
-        if len(left) < 2 or not people:
+        known = set(pairs["lfw"].folds)
+        if len(known - set(args.folds)) < 2 or not set(args.folds) <= known:
             raise ExperimentError(
                 "--folds must name folds of --pairs and leave two to verify on. "
                 f"Received: {args.folds} of {sorted(set(pairs['lfw'].folds.tolist()))}"
@@ -105,8 +106,9 @@ def main(argv=None):
         if args.folds:
             name = "-".join(["lfw-folds", *map(str, sorted(set(args.folds)))])
             recipe = dataclasses.replace(recipes.LFW_FOLDS, name=name)
-        _, results = script.train(recipe, args, load)
-        script.show(results, face_script.draw(results, args.out))
+        trained = script.train(recipe, args, load)
+        if trained.chief:
+            script.show(trained.results, face_script.draw(trained.results, args))
 
 
 if __name__ == "__main__":

@@ -18,15 +18,23 @@ from keras_vsoftmax.experiments import figures, options, recipes, records, scrip
 def main(argv=None):
     parser = options.parser(__doc__, recipes.MNIST_2D)
     args = parser.parse_args(argv)
+    if getattr(args, "backbone", recipes.MNIST_2D.backbone) != recipes.MNIST_2D.backbone:
+        parser.error(f"--backbone: only plain_2d has features of length 2, not {args.backbone}")
     with script.one_line_errors(parser.prog):
-        images, results = script.train(recipes.MNIST_2D, args)
-        panels = {}
-        for run, record in results:
-            model = keras.saving.load_model(run.last_model)
-            title = f"{recipes.TITLES[run.head]}, test error {records.last(record):.2f}%"
-            panels[title] = model.embed(images.x_test, verbose=0)
-        figures.features(panels, images.y_test, args.out / "features.png")
-        script.show(results, args.out / "features.png")
+        trained = script.train(recipes.MNIST_2D, args)
+        if trained.chief:
+            path = script.figure_path(args, "features")
+            draw(trained, path)
+            script.show(trained.results, path)
+
+
+def draw(trained, path):
+    panels = {}
+    for run, record in trained.results:
+        model = keras.saving.load_model(run.last_model)
+        title = f"{recipes.TITLES[run.head]}, seed {run.seed}, error {records.last(record):.2f}%"
+        panels[title] = model.embed(trained.data.x_test, verbose=0)
+    figures.features(panels, trained.data.y_test, path)
 
 
 if __name__ == "__main__":

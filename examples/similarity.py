@@ -23,12 +23,16 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     with script.one_line_errors(parser.prog):
+        # All sets first: one that cannot be had is told before hours of training on another.
+        sets = {name: script.image_set(RECIPES[name], args) for name in dict.fromkeys(args.sets)}
         results = []
-        for name in dict.fromkeys(args.sets):
-            results += script.train(RECIPES[name], args)[1]
-        groups = records.groups(record for _, record in results)
-        figures.similarity(groups, args.out / "similarity.png")
-        script.show(results, args.out / "similarity.png")
+        for name, images in sets.items():
+            trained = script.train(RECIPES[name], args, lambda *_, images=images: images)
+            results += trained.results
+        if trained.chief:
+            path = script.figure_path(args, "similarity")
+            figures.similarity(records.groups(record for _, record in results), path)
+            script.show(results, path)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What happens around the epochs of a run."""
 
+import contextlib
 import json
 import math
 import time
@@ -57,6 +58,8 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not np.isfinite(logs["loss"]):
             return  # `fit` ends with the reason
+        if not np.isfinite(logs.get("val_loss", 0.0)):
+            raise FloatingPointError(f"The test loss of epoch {epoch + 1} is {logs['val_loss']}")
         end = time.perf_counter()
         train_end = self._train_end or end
         row = {
@@ -79,10 +82,12 @@ class Progress(keras.callbacks.Callback):
 
 
 class Backup(keras.callbacks.BackupAndRestore):
-    """BackupAndRestore that survives a kill between its two files.
+    """BackupAndRestore that survives a kill, or a full disk, at any moment.
 
-    Keras writes the weights, then the number of the epoch. Killed in between, it would train an
-    epoch twice. The optimiser's own count of steps is in the weights and tells.
+    Keras writes both files in place, the weights, then the number of the epoch. Here each is
+    there whole or as it was before. Killed between the two, Keras would train an epoch twice:
+    the optimiser's own count of steps is in the weights and tells. An epoch whose loss is not
+    finite is not backed up, so that nothing goes on from what it left.
 
     Args:
         folder: where the backup lies; it is kept when training ends.
@@ -91,7 +96,7 @@ class Backup(keras.callbacks.BackupAndRestore):
     """
 
     def __init__(self, folder, writes=True):
-        super().__init__(str(folder), double_checkpoint=True, delete_checkpoint=False)
+        super().__init__(str(folder), delete_checkpoint=False)
         self.writes = writes
 
     def on_train_begin(self, logs=None):
@@ -102,8 +107,14 @@ class Backup(keras.callbacks.BackupAndRestore):
         self.model._initial_epoch = max(epochs, self.model._initial_epoch or 0)
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.writes:
+        if self.writes and np.isfinite(logs["loss"]):
             super().on_epoch_end(epoch, logs)
+
+    def _save_model(self):
+        with atomic_path(self._weights_path) as temporary, _full_disk_is_an_os_error():
+            self.model.save_weights(temporary)
+        with atomic_path(self._training_metadata_path) as temporary:
+            temporary.write_text(json.dumps({"epoch": self._current_epoch, "batch": 0}))
 
 
 def save_model(trained, model, path):
@@ -112,6 +123,14 @@ def save_model(trained, model, path):
         trained.jax_state_sync()
     with atomic_path(path) as temporary:
         model.save(temporary)
+
+
+@contextlib.contextmanager
+def _full_disk_is_an_os_error():
+    try:
+        yield
+    except RuntimeError as error:  # h5py's, when it closes a file that it could not write
+        raise OSError(str(error)) from error
 
 
 def _read_rows(path, identity):

@@ -143,6 +143,8 @@ def _read_tfds(spec, path, limit):
     try:
         tfds = require("tensorflow_datasets", extra="examples", feature="Downloading image sets")
         builder = tfds.builder(spec.tfds, data_dir=path.parent)
+        if not builder.is_prepared():
+            print(f"No {path}; tensorflow-datasets fetches {spec.tfds!r} into {path.parent}")
         builder.download_and_prepare()
         return [
             array

@@ -86,7 +86,7 @@ class FaceSet:
             people = len(test.pairs.people())
             lines.append(
                 f"Verify on {name}: {len(test.pairs):,} pairs of {people:,} people, "
-                f"{len(np.unique(test.pairs.folds))} folds; none of them is trained on"
+                f"{len(np.unique(test.pairs.folds))} folds; none of their names is trained on"
             )
         return "\n".join(lines)
 

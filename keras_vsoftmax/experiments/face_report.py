@@ -11,6 +11,7 @@ from keras_vsoftmax.experiments.tables import (
     provenance,
     rows,
     training,
+    trial_note,
 )
 
 _PAIRS = 6000  # of LFW and of SLLFW, in ten folds
@@ -46,7 +47,7 @@ def section(group):
     parts = [
         f"## {record['recipe']['title']}",
         "",
-        f"{training(record)}, {data['train_images']:,} training images of "
+        f"{trial_note(record)}{training(record)}, {data['train_images']:,} training images of "
         f"{data['train_people']:,} people. {provenance(every)}",
         "",
     ]

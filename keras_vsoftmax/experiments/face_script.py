@@ -5,7 +5,7 @@ import argparse
 import keras
 import numpy as np
 
-from keras_vsoftmax.experiments import figures, options
+from keras_vsoftmax.experiments import figures, options, script
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.face_data import FaceTest, scores_path
 
@@ -58,7 +58,10 @@ def face_test(pairs, root, args, missing="error"):
     test = FaceTest(
         pairs.first_of_each(QUICK_PAIRS) if args.quick else pairs, root, missing, args.flip
     )
-    test.check()
+    try:
+        test.check()
+    except FileNotFoundError as error:
+        raise ExperimentError(str(error).replace('missing="skip"', "--skip-missing")) from error
     return test
 
 
@@ -70,18 +73,21 @@ def verify_model(path, tests, batch_size=128):
     """
     try:
         model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # whatever can be wrong with a file
+        raise ExperimentError(f"{path}: is no readable Keras model ({error})") from error
+    try:
         for name, test in tests.items():
             print(f"{path} on {name}\n{test.run(model, batch_size)}\n")
-    except (TypeError, ValueError) as error:  # Keras: an unknown class, or no such file
+    except (TypeError, ValueError) as error:
         raise ExperimentError(f"{path}: cannot be verified ({error})") from error
 
 
-def draw(results, out):
+def draw(results, args):
     """Draw the ROC and the histograms of each test, all heads in one.
 
     Args:
         results: list of `(run, record)`, from `script.train`.
-        out: folder for `roc-NAME.png` and `scores-NAME.png`.
+        args: the options; the figures are `roc-NAME.png` and `scores-NAME.png` in `args.out`.
 
     Returns:
         The paths, as one line.
@@ -93,6 +99,6 @@ def draw(results, out):
             with np.load(scores_path(run.folder, name)) as kept:
                 scores.setdefault(record["head"], []).append((kept["scores"], kept["matched"]))
         for plot, kind in ((figures.roc, "roc"), (figures.score_histograms, "scores")):
-            paths.append(out / f"{kind}-{name}.png")
+            paths.append(script.figure_path(args, f"{kind}-{name}"))
             plot(scores, results[0][0].recipe.title, paths[-1])
     return ", ".join(map(str, paths))

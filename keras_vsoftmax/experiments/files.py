@@ -14,7 +14,7 @@ def atomic_path(path):
 
     Args:
         path: the file to write. The temporary file lies beside it and keeps its suffix, which
-            decides the format for Keras (`.keras`) and for Matplotlib (`.png`, `.svg`).
+            decides the format for Keras (`.keras`, `.weights.h5`) and for Matplotlib (`.png`).
 
     Yields:
         A `pathlib.Path` in the same folder. If the block raises, what was written there is
@@ -32,7 +32,7 @@ def atomic_path(path):
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id keeps two runs that write the same file out of each other's way.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
         os.replace(temporary, path)
@@ -46,6 +46,7 @@ def check_writable(folder):
     Raises:
         OSError: as the system gives it.
     """
-    with atomic_path(pathlib.Path(folder) / "writable") as temporary:
+    path = pathlib.Path(folder) / "writable"
+    with atomic_path(path) as temporary:
         temporary.touch()
-    (pathlib.Path(folder) / "writable").unlink()
+    path.unlink(missing_ok=True)  # another process may have done so

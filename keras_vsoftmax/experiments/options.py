@@ -114,6 +114,11 @@ def resolve(recipe, args, samples):
     return recipe.shortened(epochs * steps)
 
 
+def variant(args):
+    """The word that keeps apart what is no measurement; empty for one that is."""
+    return "synthetic" if args.synthetic else "quick" if args.quick else ""
+
+
 def chosen_heads(args):
     """The heads asked for, each once."""
     return list(heads.NAMES) if "all" in args.heads else list(dict.fromkeys(args.heads))

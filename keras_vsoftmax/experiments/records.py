@@ -8,7 +8,8 @@ from keras_vsoftmax.experiments.files import atomic_path
 
 NAME = "record.json"
 
-_KEYS = {"recipe", "head", "seed", "data", "epochs", "device", "date"}
+_KEYS = {"recipe", "head", "seed", "data", "epochs", "device", "date", "versions"}
+_PARTS = {"recipe": ("name", "title"), "data": ("source",), "versions": ("keras",)}
 
 
 def write(record, path):
@@ -26,7 +27,13 @@ def read(path):
     try:
         record = json.loads(pathlib.Path(path).read_text())
         missing = _KEYS - record.keys()
-    except (OSError, ValueError, AttributeError) as error:
+        missing |= {
+            f"{key} in {part}"
+            for part, keys in _PARTS.items()
+            for key in keys
+            if part in record and key not in record[part]
+        }
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ExperimentError(f"{path}: is no readable record ({error})") from error
     if missing:
         raise ExperimentError(f"{path}: is no record. Received: no {', '.join(sorted(missing))}")

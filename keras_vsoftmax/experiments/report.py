@@ -8,11 +8,13 @@ from keras_vsoftmax.experiments.recipes import TITLES
 from keras_vsoftmax.experiments.records import any_record, groups, last
 from keras_vsoftmax.experiments.tables import (
     interval,
+    is_synthetic,
     mean,
     paired_difference,
     provenance,
     rows,
     training,
+    trial_note,
 )
 
 _POSTER = (
@@ -89,9 +91,9 @@ def _caption(group):
     record = any_record(group)
     data = record["data"]
     every = [run for runs in group.values() for run in runs.values()]
-    synthetic = "**Synthetic data, no measurement.** " if _is_synthetic(record) else ""
+    note = trial_note(record)
     return (
-        f"{synthetic}Test error in % after the last epoch, mean ± standard deviation over seeds. "
+        f"{note}Test error in % after the last epoch, mean ± standard deviation over seeds. "
         f"{training(record)}, {data['train_images']:,} training and "
         f"{data['test_images']:,} test images. {provenance(every)}"
     )
@@ -100,7 +102,7 @@ def _caption(group):
 def _table(name, group, key, own_runs, poster=True):
     """Rows of the measured heads; with `poster` also those that only it has."""
     # What was published about the real images is no company for made-up ones.
-    made_up = bool(group) and _is_synthetic(any_record(group))
+    made_up = bool(group) and is_synthetic(any_record(group))
     known = {} if made_up else own_runs.get(name, {})
     header = ["Head", "Measured", "Minus softmax, paired, 95%", "Intra cosine"]
     header += ["Nearest-other cosine", "Steps/s"]
@@ -127,10 +129,6 @@ def _table(name, group, key, own_runs, poster=True):
             [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
         ]
     return rows([header, *lines])
-
-
-def _is_synthetic(record):
-    return record["data"]["source"] == "synthetic"
 
 
 def _verdict(group):

@@ -13,6 +13,7 @@ import keras
 from keras_vsoftmax import Classifier, heads, networks, strategies
 from keras_vsoftmax.experiments import callbacks, environment, records
 from keras_vsoftmax.experiments.augment import RandomCropMirror
+from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.recipes import head_knobs
 
 
@@ -65,7 +66,8 @@ def train(run, data, strategy=None, resume=False):
         The record, a dict.
 
     Raises:
-        ExperimentError: if `resume` meets a run of other settings.
+        ExperimentError: if `resume` meets a run of other settings, or what was trained cannot be
+            measured.
         FloatingPointError: if the training diverges.
     """
     recipe, folder, chief = run.recipe, run.folder, strategies.is_chief(strategy)
@@ -115,13 +117,22 @@ def train(run, data, strategy=None, resume=False):
                 callbacks.Backup(run.folder / "backup", writes=chief),
             ],
         )
+        if len(progress.rows) != epochs:
+            raise ExperimentError(
+                f"{folder}: has the errors of {len(progress.rows)} epochs of {epochs}; "
+                "train it anew, without --resume"
+            )
         callbacks.save_model(trained, model, folder / run.last_model.name)
-        measured = data.measure(model, recipe.batch_size, folder)
+        try:
+            measured = data.measure(model, recipe.batch_size, folder)
+        except ValueError as error:  # embeddings that are not finite
+            raise ExperimentError(f"{folder}: cannot be measured ({error})") from error
     finally:
         keras.config.set_dtype_policy(policy)
 
     record = {
         **identity,
+        "variant": run.variant,
         **_summary(progress.rows, len(batches)),
         **measured,
         "parameters": model.count_params(),

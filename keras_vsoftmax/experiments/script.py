@@ -2,12 +2,28 @@
 
 import contextlib
 import sys
+from typing import NamedTuple
 
 from keras_vsoftmax import strategies
 from keras_vsoftmax.experiments import data as image_sets
 from keras_vsoftmax.experiments import options, report, runner
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.files import check_writable
+
+
+class Trained(NamedTuple):
+    """What `train` returns.
+
+    Args:
+        data: what was trained on.
+        results: list of `(run, record)`, seed by seed.
+        chief: whether this process is the one of several workers that has written the runs, and
+            is to draw them.
+    """
+
+    data: object
+    results: list
+    chief: bool
 
 
 def main(description, recipe, argv=None):
@@ -25,7 +41,7 @@ def main(description, recipe, argv=None):
 def run(recipe, args, prog):
     """Train what the options name, print its table, and end with one line where that fails."""
     with one_line_errors(prog):
-        show(train(recipe, args)[1])
+        show(train(recipe, args).results)
 
 
 def train(recipe, args, load=None):
@@ -38,24 +54,24 @@ def train(recipe, args, load=None):
             set that the recipe names.
 
     Returns:
-        The data, and a list of `(run, record)`, seed by seed.
+        `Trained`.
     """
     strategy, data = prepare(recipe, args, load)
     recipe = options.resolve(recipe, args, data.samples)
-    variant = "synthetic" if args.synthetic else "quick" if args.quick else ""
     runs = [
-        runner.Run(recipe, head, seed, args.out, variant)
+        runner.Run(recipe, head, seed, args.out, options.variant(args))
         for seed in dict.fromkeys(args.seeds)
         for head in options.chosen_heads(args)
     ]
-    return data, [(run, runner.train(run, data, strategy, args.resume)) for run in runs]
+    results = [(run, runner.train(run, data, strategy, args.resume)) for run in runs]
+    return Trained(data, results, strategies.is_chief(strategy))
 
 
 def prepare(recipe, args, load=None):
     """The strategy, or `None`, and the data that the options name; `load` as for `train`."""
     check_writable(args.out)
     strategy = _strategy(args.strategy)
-    return strategy, (load or _image_set)(recipe, args)
+    return strategy, (load or image_set)(recipe, args)
 
 
 def show(results, figure=None):
@@ -63,6 +79,11 @@ def show(results, figure=None):
     print(report.tables([record for _, record in results]))
     if figure is not None:
         print(f"Figure: {figure}")
+
+
+def figure_path(args, name):
+    """`OUT/NAME.png`, and apart from it what --quick and --synthetic draw."""
+    return args.out / ("-".join(filter(None, (name, options.variant(args)))) + ".png")
 
 
 @contextlib.contextmanager
@@ -89,7 +110,8 @@ def _strategy(name):
         raise ExperimentError(str(error)) from error
 
 
-def _image_set(recipe, args):
+def image_set(recipe, args):
+    """The image set that a recipe names, as the options say."""
     limit = options.QUICK_LIMIT if args.quick else (None, None)
     if not args.synthetic:
         return image_sets.load(recipe.data, args.data_dir, limit)

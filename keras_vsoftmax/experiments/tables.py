@@ -37,6 +37,20 @@ def training(record):
     )
 
 
+def is_synthetic(record):
+    """Whether a run was on made-up images."""
+    return record["data"]["source"] == "synthetic"
+
+
+def trial_note(record):
+    """What to say of a run that is no measurement; empty for one that is."""
+    if is_synthetic(record):
+        return "**Synthetic data, no measurement.** "
+    if record.get("variant") == "quick":
+        return "**A trial of a few steps on a slice of the data, no measurement.** "
+    return ""
+
+
 def provenance(records):
     """Device, version and date of some records."""
     keras = _all([run["versions"] for run in records], "keras", "keras ")

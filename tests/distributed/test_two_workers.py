@@ -1,5 +1,6 @@
-"""The example that starts two workers: both end with the same figures and the same weights."""
+"""Two workers, as a user starts them: the example that does so, and a benchmark script."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import keras
 import pytest
 
+from keras_vsoftmax.experiments import records
 from tests.distributed import processes
 
 pytestmark = [
@@ -32,3 +34,28 @@ def test_both_workers_end_alike():
     assert ends["0"] == ends["1"]
     assert "2000 rows predicted" in ends["0"]
     assert float(re.search(r"accuracy ([0-9.]+)", ends["0"]).group(1)) > 0.9
+
+
+def test_a_benchmark_script_on_two_workers(tmp_path):
+    """The first worker writes records and figure; the other one ends well beside it."""
+    command = [sys.executable, str(processes.ROOT / "examples" / "convergence.py"), "--quick"]
+    command += ["--synthetic", "--backbone", "plain_2d", "--width", "0.1", "--epochs", "1"]
+    command += ["--strategy", "multiworker", "--out", str(tmp_path)]
+    paths = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with contextlib.ExitStack() as stack:
+        workers = []
+        for number, environment in enumerate(processes.cluster(2)):
+            log = stack.enter_context((tmp_path / f"{number}.log").open("w"))
+            worker = subprocess.Popen(
+                command, env={**os.environ, **paths, **environment}, stdout=log, stderr=log
+            )
+            stack.callback(worker.wait)
+            stack.callback(worker.kill)
+            workers.append(worker)
+        codes = [worker.wait(timeout=500) for worker in workers]
+    logs = [(tmp_path / f"{number}.log").read_text() for number in range(2)]
+    assert codes == [0, 0], [log[-3000:] for log in logs]
+    assert "| Virtual Softmax |" in logs[0]
+    assert "| Virtual Softmax |" not in logs[1]
+    assert (tmp_path / "convergence-synthetic.png").exists()
+    assert [record["head"] for record in records.find([tmp_path])] == ["softmax", "virtual"]

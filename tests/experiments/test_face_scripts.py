@@ -2,7 +2,9 @@
 
 import importlib.util
 import pathlib
+import zipfile
 
+import keras
 import numpy as np
 import pytest
 
@@ -67,7 +69,7 @@ def test_lfw_by_folds(lfw, capsys):
     printed = capsys.readouterr().out
     # 12 images of p00, p01, p04 and p05; 12 pairs of the others.
     assert "12 images of 4 people" in printed
-    assert "Verify on lfw: 12 pairs of 4 people, 2 folds; none of them is trained on" in printed
+    assert "12 pairs of 4 people, 2 folds; none of their names is trained on" in printed
     # Two folds are not what was published, so the two stand in different tables.
     assert "99.46" not in printed
     assert "too few pairs" in printed
@@ -85,8 +87,8 @@ def test_lfw_by_folds(lfw, capsys):
         assert 0 <= record["verification"]["sllfw"]["accuracy"] <= 100
         assert [row["epoch"] for row in record["epochs"]] == [1, 2]
     for name in ("roc-lfw", "scores-lfw", "roc-sllfw", "scores-sllfw"):
-        assert str(lfw / "runs" / f"{name}.png") in printed
-        assert (lfw / "runs" / f"{name}.png").stat().st_size > 5_000
+        assert str(lfw / "runs" / f"{name}-quick.png") in printed
+        assert (lfw / "runs" / f"{name}-quick.png").stat().st_size > 5_000
 
     # The saved model makes the reported figures.
     with np.load(folder / "scores-lfw.npz") as kept:
@@ -96,10 +98,10 @@ def test_lfw_by_folds(lfw, capsys):
     assert "12 matched, 12 mismatched, 4 folds, 0 skipped" in printed
 
     # Complete runs are kept, and their figures drawn again.
-    (lfw / "runs" / "roc-lfw.png").unlink()
+    (lfw / "runs" / "roc-lfw-quick.png").unlink()
     _main("lfw", *options, "--seeds", 0, 1, "--resume")
     assert capsys.readouterr().out.count("complete") == 4
-    assert (lfw / "runs" / "roc-lfw.png").exists()
+    assert (lfw / "runs" / "roc-lfw-quick.png").exists()
 
     _main("report", lfw / "runs", "--out", lfw / "report")
     written = (lfw / "report" / "report.md").read_text()
@@ -113,7 +115,9 @@ def test_lfw_after_a_folder_of_others(lfw, face_folder, capsys):
     face_folder(lfw / "casia", people=20, suffix=".png")
     (lfw / "images" / "p00" / "p00_0001.jpg").unlink()
     options = [*TINY, *_lfw_options(lfw), "--faces", lfw / "casia", "--heads", "virtual"]
-    assert "pair 1 of 24 (fold 1, matched): p00/p00_0001.jpg and" in _fails(capsys, "lfw", *options)
+    line = _fails(capsys, "lfw", *options)
+    assert "pair 1 of 24 (fold 1, matched): p00/p00_0001.jpg and" in line
+    assert "--skip-missing leaves them out" in line
     assert not list((lfw / "runs").rglob("*.keras"))
     _main("lfw", *options, "--skip-missing")
     printed = capsys.readouterr().out
@@ -127,13 +131,13 @@ def test_orl(face_folder, tmp_path, capsys):
     _main("faces_orl", *TINY, "--faces", root, "--out", tmp_path / "runs", "--heads", "virtual")
     printed = capsys.readouterr().out
     assert "16 images of 4 people" in printed
-    assert "of 10 people, 10 folds; none of them is trained on" in printed
-    assert (tmp_path / "runs" / "scores-orl.png").stat().st_size > 5_000
+    assert "of 10 people, 10 folds; none of their names is trained on" in printed
+    assert (tmp_path / "runs" / "scores-orl-quick.png").stat().st_size > 5_000
 
 
 def test_what_a_user_can_put_right_ends_in_one_line(lfw, capsys):
     options = _lfw_options(lfw)
-    for folds in (["9"], ["1", "2", "3"]):
+    for folds in (["9"], ["1", "9"], ["1", "2", "3"]):
         line = _fails(capsys, "lfw", *TINY, *options, "--folds", *folds)
         assert "--folds must name folds of --pairs and leave two to verify on" in line
     line = _fails(capsys, "lfw", *TINY, *options, "--faces", lfw / "nowhere")
@@ -141,15 +145,45 @@ def test_what_a_user_can_put_right_ends_in_one_line(lfw, capsys):
     (lfw / "pairs.txt").write_text("4\t3\nnonsense\n")
     line = _fails(capsys, "lfw", *TINY, *options, "--folds", "1")
     assert "pairs.txt, line 2. Expected: a matched pair" in line
+    (lfw / "latin.txt").write_bytes(b"4\t3\n\xff")
+    line = _fails(capsys, "lfw", "--lfw", lfw, "--pairs", lfw / "latin.txt", "--folds", "1")
+    assert "latin.txt is no list of pairs" in line
     line = _fails(capsys, "lfw", *_lfw_options(lfw), "--model", lfw / "pairs.txt")
     assert "pairs.txt, line 2" in line
     line = _fails(capsys, "faces_orl", "--faces", lfw / "runs", "--out", lfw / "runs")
     assert "runs" in line
 
 
+def test_too_few_people(face_folder, tmp_path, capsys):
+    root = face_folder(tmp_path / "orl", people=11, images=2, suffix=".pgm", channels=1)
+    line = _fails(capsys, "faces_orl", *TINY, "--faces", root, "--out", tmp_path / "runs")
+    assert "must hold 10 people to verify on and two to train on. Received: 11 people" in line
+
+
 def test_a_file_that_is_no_model(lfw, capsys):
-    line = _fails(capsys, "lfw", *_lfw_options(lfw), "--model", lfw / "pairs.txt")
-    assert "pairs.txt: cannot be verified" in line
+    image = keras.Input((8, 8, 3))
+    flat = keras.layers.Flatten()(image)
+    keras.Model(image, [flat, flat]).save(lfw / "two.keras")
+    (lfw / "text.keras").write_text("no model")
+    with zipfile.ZipFile(lfw / "empty.keras", "w"):
+        pass
+    for file, reason in {
+        "pairs.txt": "is no readable Keras model",
+        "text.keras": "is no readable Keras model",
+        "empty.keras": "is no readable Keras model",
+        "two.keras": "cannot be verified (The model must give embeddings of shape (batch, d)",
+    }.items():
+        line = _fails(capsys, "lfw", *_lfw_options(lfw), "--model", lfw / file)
+        assert f"{file}: {reason}" in line
+
+
+def test_embeddings_that_are_not_finite(lfw, capsys):
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Dense(4)(keras.layers.Flatten()(image)))
+    model.set_weights([np.full(weight.shape, np.nan) for weight in model.get_weights()])
+    model.save(lfw / "nan.keras")
+    line = _fails(capsys, "lfw", *_lfw_options(lfw), "--model", lfw / "nan.keras")
+    assert "The embeddings of 24 images of 24 are not finite, the first of them that of" in line
 
 
 def test_one_source_of_training_is_needed(lfw, capsys):

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vsoftmax import networks
+from keras_vsoftmax import Classifier, networks
 from keras_vsoftmax.experiments import callbacks, data, recipes, records, runner
 from keras_vsoftmax.experiments.errors import ExperimentError
 
@@ -115,10 +115,56 @@ def test_resume_of_other_settings_is_refused(make_run, images):
 
 
 def test_divergence_leaves_no_record(make_run, images):
-    run = make_run(head="softmax", learning_rate=1e30)
-    with pytest.raises(FloatingPointError, match="diverged"):
-        runner.train(run, images)
+    run = make_run(head="softmax", learning_rate=1e30, iterations=4)
+    # Nothing goes on from what it left either.
+    for resume in (False, True, True):
+        with pytest.raises(FloatingPointError, match="diverged in epoch 1"):
+            runner.train(run, images, resume=resume)
     assert records.NAME not in [path.name for path in run.folder.iterdir()]
+
+
+def test_test_loss_that_is_not_finite(make_run, images, monkeypatch):
+    def evaluate(self, *args, **kwargs):
+        return {"loss": float("nan"), "accuracy": 0.5}
+
+    monkeypatch.setattr(Classifier, "evaluate", evaluate)
+    with pytest.raises(FloatingPointError, match="The test loss of epoch 1 is nan"):
+        runner.train(make_run(head="softmax"), images)
+
+
+def test_what_cannot_be_measured(make_run, images, monkeypatch):
+    def embed(self, x, **kwargs):
+        return np.full((len(x), 2), np.nan)
+
+    monkeypatch.setattr(Classifier, "embed", embed)
+    run = make_run(head="softmax", iterations=4)
+    with pytest.raises(ExperimentError, match=r"cannot be measured \(.*NaN"):
+        runner.train(run, images)
+    assert not (run.folder / records.NAME).exists()
+
+
+def test_backup_files_are_whole_or_not_there(make_run, images, monkeypatch):
+    """Killed while the weights of the second epoch are written: the first ones are still there."""
+    straight, killed = make_run("straight"), make_run("killed")
+    runner.train(straight, images)
+
+    def save_half(self, filepath, *args, **kwargs):
+        save_weights(self, filepath, *args, **kwargs)
+        if (killed.folder / "backup" / "latest.weights.h5").exists():
+            with open(filepath, "r+b") as file:
+                file.truncate(1000)
+            raise RuntimeError("h5py cannot close it")
+
+    save_weights = Classifier.save_weights
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "save_weights", save_half)
+        with pytest.raises(OSError, match="cannot close"):
+            runner.train(killed, images)
+    left = sorted(path.name for path in (killed.folder / "backup").iterdir())
+    assert left == ["latest.weights.h5", "training_metadata.json"]
+    runner.train(killed, images, resume=True)
+    for one, other in zip(_weights(killed), _weights(straight), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
 
 
 def test_precision_is_put_back(make_run, images):

@@ -75,7 +75,9 @@ def test_a_run_leaves_models_and_a_record(npz, capsys):
         assert 100 * wrong.mean() == pytest.approx(records.last(record), abs=1e-4)
         cosines = record["cosines"]
         assert -1 <= cosines["nearest_other"] <= 1
-    assert "| Virtual Softmax | 0.28 |" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "| Virtual Softmax | 0.28 |" in printed
+    assert "**A trial of a few steps on a slice of the data, no measurement.**" in printed
 
     _main("report", out, "--out", npz / "report")
     written = (npz / "report" / "report.md").read_text()
@@ -91,9 +93,9 @@ def test_a_run_leaves_models_and_a_record(npz, capsys):
         ("cifar10", [], None),
         ("cifar100", ["--augment", "--precision", "mixed_bfloat16"], None),
         ("imagenet32", [], None),
-        ("mnist_features", [], "features.png"),
-        ("convergence", [], "convergence.png"),
-        ("similarity", [], "similarity.png"),
+        ("mnist_features", [], "features-synthetic.png"),
+        ("convergence", [], "convergence-synthetic.png"),
+        ("similarity", [], "similarity-synthetic.png"),
     ],
 )
 def test_scripts_in_quick_mode(tmp_path, capsys, script, options, left):
