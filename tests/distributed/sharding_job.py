@@ -10,20 +10,22 @@ from tests.distributed import processes, training
 
 UNITS = 8
 MESHES = {"1 x 2": (1, 2), "2 x 2": (2, 2), "1 x 4": (1, 4)}  # batch x model
+CASES = {name: (name, {}) for name in heads.NAMES}
+CASES |= {f"{name} in blocks": (name, {"block_size": 3}) for name in ("softmax", "virtual")}
 OPTIONS = {"samples": 24, "evaluated": True}  # batches must divide by the mesh
 
 
-def compare(name):
+def compare(name, knobs):
     expected = training.outcome(
-        contextlib.nullcontext(), head=training.make_head(name, UNITS), **OPTIONS
+        contextlib.nullcontext(), head=training.make_head(name, UNITS, **knobs), **OPTIONS
     )
-    return {label: split(name, shape, expected) for label, shape in MESHES.items()}
+    return {label: split(name, knobs, shape, expected) for label, shape in MESHES.items()}
 
 
-def split(name, shape, expected):
+def split(name, knobs, shape, expected):
     devices = keras.distribution.list_devices()[: shape[0] * shape[1]]
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
-    head = training.make_head(name, UNITS)
+    head = training.make_head(name, UNITS, **knobs)
     distribution = keras.distribution.ModelParallel(
         layout_map=sharding.head_layout_map(head, mesh), batch_dim_name="batch"
     )
@@ -39,4 +41,6 @@ def columns(head):
 
 
 if __name__ == "__main__":
-    processes.main(lambda: {name: functools.partial(compare, name) for name in heads.NAMES})
+    processes.main(
+        lambda: {name: functools.partial(compare, *case) for name, case in CASES.items()}
+    )

@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
 @pytest.mark.cross_backend
 @pytest.mark.slow
 @pytest.mark.parametrize("mesh", COLUMNS)
-@pytest.mark.parametrize("name", heads.NAMES)
+@pytest.mark.parametrize("name", [*heads.NAMES, "softmax in blocks", "virtual in blocks"])
 def test_sharded_head_trains_to_the_unsharded_result(trained, name, mesh):
     assert "error" not in trained[name], trained[name]["traceback"]
     found = dict(trained[name][mesh])
