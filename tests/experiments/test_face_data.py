@@ -35,7 +35,7 @@ def model_of(tree):
 def test_a_person_on_both_sides_is_refused(faces):
     root, tree, pairs = faces
     test = face_data.FaceTest(pairs, root)
-    assert "none of them is trained on" in str(face_data.FaceSet(tree, SHAPE, {"t": test}))
+    assert "none of their names is trained on" in str(face_data.FaceSet(tree, SHAPE, {"t": test}))
     leak = Pairs((tree.images[0],), (tree.images[1],), [True], [1])
     with pytest.raises(ExperimentError, match=r"1 people are on both sides.* of leak: p00"):
         face_data.FaceSet(tree, SHAPE, {"t": test, "leak": face_data.FaceTest(leak, root)})
