@@ -55,6 +55,11 @@ def find(paths):
     return records
 
 
+def is_synthetic(record):
+    """Whether a run was on made-up images."""
+    return record["data"]["source"] == "synthetic"
+
+
 def groups(records):
     """Records that may be compared with each other: all but head and seed is the same.
 
@@ -64,8 +69,7 @@ def groups(records):
     found = {}
     for record in records:
         data = {key: value for key, value in record["data"].items() if key != "source"}
-        synthetic = record["data"]["source"] == "synthetic"
-        key = json.dumps((record["recipe"], data, synthetic), sort_keys=True)
+        key = json.dumps((record["recipe"], data, is_synthetic(record)), sort_keys=True)
         found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
     return list(found.values())
 

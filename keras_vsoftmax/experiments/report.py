@@ -5,10 +5,9 @@ import pathlib
 from keras_vsoftmax.experiments import face_report, figures, published, recipes
 from keras_vsoftmax.experiments.files import atomic_path
 from keras_vsoftmax.experiments.recipes import TITLES
-from keras_vsoftmax.experiments.records import any_record, groups, last
+from keras_vsoftmax.experiments.records import any_record, groups, is_synthetic, last
 from keras_vsoftmax.experiments.tables import (
     interval,
-    is_synthetic,
     mean,
     paired_difference,
     provenance,

@@ -3,7 +3,7 @@
 import statistics
 
 from keras_vsoftmax._extras import require
-from keras_vsoftmax.experiments.records import last
+from keras_vsoftmax.experiments.records import is_synthetic, last
 
 
 def paired_difference(group, head, key="test_error", baseline="softmax", figure=last):
@@ -35,11 +35,6 @@ def training(record):
         f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
         f"{recipe['learning_rate']:g}, {recipe['precision']}"
     )
-
-
-def is_synthetic(record):
-    """Whether a run was on made-up images."""
-    return record["data"]["source"] == "synthetic"
 
 
 def trial_note(record):
