@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_vsoftmax
-from keras_vsoftmax import networks
+from keras_vsoftmax import backbones
 
 SHAPES = [(128, 64, 10), (256, 128, 100), (256, 512, 1000), (256, 512, 10575)]
 # Seconds of one sample: many steps of a small head, few of a large one.
@@ -38,7 +38,7 @@ def head_loss(layer, features, labels):
 
 
 def literal_loss(layer, features, labels):
-    logits = keras_vsoftmax.ops.literal_logits(features, layer.kernel, labels)
+    logits = keras_vsoftmax.numerics.literal_logits(features, layer.kernel, labels)
     return keras.losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)
 
 
@@ -143,7 +143,7 @@ def main():
 
 def cifar10_network():
     keras.utils.set_random_seed(0)
-    return networks.get("plain_cifar10", (32, 32, 3), width=0.25)
+    return backbones.get("plain_cifar10", (32, 32, 3), width=0.25)
 
 
 if __name__ == "__main__":

@@ -13,15 +13,15 @@ import time
 import keras
 import tensorflow as tf
 
-from keras_vsoftmax import Classifier, VirtualSoftmax, networks
-from keras_vsoftmax.experiments import data
+from keras_vsoftmax import Classifier, VirtualSoftmax, backbones
+from keras_vsoftmax.experiments.data import image_sets as data
 
 
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", choices=networks.NAMES, default="plain_cifar100")
+    parser.add_argument("--backbone", choices=backbones.NAMES, default="plain_cifar100")
     parser.add_argument("--width", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--steps", type=int, default=20, help="steps an epoch")
@@ -31,7 +31,7 @@ def main(argv=None):
     images = data.synthetic("cifar100", (args.steps * args.batch_size, 1))
     batches = data.Batches(images.x_train, images.y_train, args.batch_size, seed=0)
     fixed = tf.data.Dataset.from_tensors(batches[0]).repeat(args.steps)
-    network = networks.get(args.backbone, images.x_train.shape[1:], width=args.width)
+    network = backbones.get(args.backbone, images.x_train.shape[1:], width=args.width)
     model = Classifier(network, VirtualSoftmax(images.classes))
     model.compile(keras.optimizers.SGD(0.01))
 

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 import keras_vsoftmax
-from keras_vsoftmax import strategies
+from keras_vsoftmax.distributed import strategies
 
 
 def make(strategy, args):

@@ -9,7 +9,8 @@ Recipe: plain 3x3 network (64, 64x4, 96x4, 128x4, embedding 256), SGD with momen
     python examples/cifar10.py --quick
 """
 
-from keras_vsoftmax.experiments import recipes, script
+from keras_vsoftmax.experiments.scripts import script
+from keras_vsoftmax.experiments.training import recipes
 
 
 def main(argv=None):

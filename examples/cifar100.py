@@ -12,7 +12,8 @@ CIFAR100+ adds random crops of images padded by 4 pixels, and mirroring.
     python examples/cifar100.py --quick
 """
 
-from keras_vsoftmax.experiments import options, recipes, script
+from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.training import recipes
 
 
 def main(argv=None):

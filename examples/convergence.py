@@ -10,7 +10,9 @@ Recipe: that of cifar100.py.
 The figure is OUT/convergence.png.
 """
 
-from keras_vsoftmax.experiments import figures, options, recipes, records, script
+from keras_vsoftmax.experiments.report import figures
+from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.training import recipes, records
 
 
 def main(argv=None):

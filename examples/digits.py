@@ -20,12 +20,12 @@ import keras
 import numpy as np
 
 import keras_vsoftmax
-from keras_vsoftmax._extras import require
-from keras_vsoftmax.experiments import figures
-from keras_vsoftmax.experiments.files import atomic_path, check_writable
-from keras_vsoftmax.experiments.options import positive_int
-from keras_vsoftmax.experiments.recipes import TITLES
-from keras_vsoftmax.experiments.similarity import class_cosines
+from keras_vsoftmax.experiments.report import figures
+from keras_vsoftmax.experiments.scripts.options import positive_int
+from keras_vsoftmax.experiments.training.recipes import TITLES
+from keras_vsoftmax.retrieval.similarity import class_cosines
+from keras_vsoftmax.utils.extras import require
+from keras_vsoftmax.utils.files import atomic_path, check_writable
 
 # Margins are blended in within the first half of a run, which has under a thousand steps; the
 # published schedule takes tens of thousands.

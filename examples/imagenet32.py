@@ -11,7 +11,8 @@ Recipe (network and length are not published, these are ours): plain 3x3 network
     python examples/imagenet32.py --quick
 """
 
-from keras_vsoftmax.experiments import recipes, script
+from keras_vsoftmax.experiments.scripts import script
+from keras_vsoftmax.experiments.training import recipes
 
 
 def main(argv=None):

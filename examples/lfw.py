@@ -28,10 +28,11 @@ The figures are OUT/roc-lfw.png and OUT/scores-lfw.png, and the same for sllfw.
 
 import dataclasses
 
-from keras_vsoftmax.experiments import face_script, options, recipes, script
+from keras_vsoftmax.experiments.data.face_images import read_tree
+from keras_vsoftmax.experiments.data.face_sets import FaceSet
 from keras_vsoftmax.experiments.errors import ExperimentError
-from keras_vsoftmax.experiments.face_data import FaceSet
-from keras_vsoftmax.experiments.faces import read_tree
+from keras_vsoftmax.experiments.scripts import face_script, options, script
+from keras_vsoftmax.experiments.training import recipes
 from keras_vsoftmax.verification import read_lfw_pairs, read_sllfw_pairs
 
 

@@ -9,7 +9,8 @@ Recipe: plain 3x3 network (64, 64x3, 64x4, 64x3, embedding 256), SGD with moment
     python examples/mnist.py --quick
 """
 
-from keras_vsoftmax.experiments import recipes, script
+from keras_vsoftmax.experiments.scripts import script
+from keras_vsoftmax.experiments.training import recipes
 
 
 def main(argv=None):

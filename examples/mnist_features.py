@@ -12,7 +12,9 @@ The figure is OUT/features.png.
 
 import keras
 
-from keras_vsoftmax.experiments import figures, options, recipes, records, script
+from keras_vsoftmax.experiments.report import figures
+from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.training import recipes, records
 
 
 def main(argv=None):

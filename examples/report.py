@@ -8,7 +8,9 @@ writes OUT/report.md and a figure for each group of runs that can be compared.
 import argparse
 import pathlib
 
-from keras_vsoftmax.experiments import records, report, script
+from keras_vsoftmax.experiments.report import report
+from keras_vsoftmax.experiments.scripts import script
+from keras_vsoftmax.experiments.training import records
 
 
 def main(argv=None):

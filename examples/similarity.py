@@ -11,7 +11,9 @@ Recipes: those of cifar10.py and cifar100.py.
 The figure is OUT/similarity.png.
 """
 
-from keras_vsoftmax.experiments import figures, options, recipes, records, script
+from keras_vsoftmax.experiments.report import figures
+from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.training import recipes, records
 
 RECIPES = {"cifar10": recipes.CIFAR10, "cifar100": recipes.CIFAR100}
 

@@ -14,8 +14,9 @@ With --resume a search that was stopped goes on where it was.
 
 import keras
 
-from keras_vsoftmax import networks, tuning
-from keras_vsoftmax.experiments import environment, options, recipes, script, search
+from keras_vsoftmax import backbones, tuning
+from keras_vsoftmax.experiments.scripts import options, script, search
+from keras_vsoftmax.experiments.training import environment, recipes
 
 
 def make_space(recipe, images, heads, seed):
@@ -29,7 +30,7 @@ def make_space(recipe, images, heads, seed):
     def backbone(hp):
         knobs = {"embedding": hp.Choice("embedding", [512, 256])} if has_embedding else {}
         shape = images.x_train.shape[1:]
-        return networks.get(recipe.backbone, shape, recipe.width, l2(hp), **knobs)
+        return backbones.get(recipe.backbone, shape, recipe.width, l2(hp), **knobs)
 
     def head_arguments(hp):
         regularizer = keras.regularizers.L2(l2(hp))

@@ -17,8 +17,9 @@ import keras
 import numpy as np
 
 from keras_vsoftmax import heads, tuning
-from keras_vsoftmax._extras import require
-from keras_vsoftmax.experiments import environment, search
+from keras_vsoftmax.experiments.scripts import search
+from keras_vsoftmax.experiments.training import environment
+from keras_vsoftmax.utils.extras import require
 
 
 def backbone(hp):

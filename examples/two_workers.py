@@ -21,7 +21,7 @@ import keras
 import numpy as np
 
 import keras_vsoftmax
-from keras_vsoftmax import strategies
+from keras_vsoftmax.distributed import strategies
 
 CLASSES = 10
 

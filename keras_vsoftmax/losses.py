@@ -5,7 +5,7 @@ from keras import ops as kops
 from keras.src.backend.common.masking import set_keras_mask
 
 from keras_vsoftmax import labels as label_lib
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -62,7 +62,7 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
             y_true = kops.where(ignored, 0, y_true)
         labels = label_lib.interpret(y_true, units, tuple(y_pred.shape)[:-1], y_pred.dtype)
         if labels.rows is None:
-            values = -ops.pick(y_pred, labels.ids)
+            values = -numerics.pick(y_pred, labels.ids)
         else:
             values = -kops.sum(labels.rows * y_pred, axis=-1)
         values = kops.where(labels.valid, values, float("nan"))

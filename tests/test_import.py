@@ -7,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from keras_vsoftmax import _extras
+from keras_vsoftmax.utils import extras
 
 pytestmark = pytest.mark.core
 
@@ -38,9 +38,9 @@ def test_the_package_loads_nothing_that_keras_does_not():
 
 
 def test_a_missing_extra_is_named():
-    assert _extras.require("json", extra="tuner", feature="search").loads("1") == 1
+    assert extras.require("json", extra="tuner", feature="search").loads("1") == 1
     with pytest.raises(ImportError) as caught:
-        _extras.require("no_such_module", extra="tuner", feature="The search")
+        extras.require("no_such_module", extra="tuner", feature="The search")
     message = str(caught.value)
     assert message.startswith("The search needs no_such_module, which is not installed")
     assert 'pip install "keras_vsoftmax[tuner]"' in message

@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.margin import AnnealedMarginHead
 
 
@@ -39,7 +39,7 @@ class AngularSoftmax(AnnealedMarginHead):
         super().__init__(units, margin=margin, lambda_min=lambda_min, **kwargs)
 
     def _plain_logits(self, features, kernel):
-        return ops.unit_class_logits(features, kernel)
+        return numerics.unit_class_logits(features, kernel)
 
     def _label_length(self, features, kernel, ids):
-        return ops.norm(features)
+        return numerics.norm(features)

@@ -5,7 +5,7 @@ import math
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.base import check_range
 from keras_vsoftmax.heads.margin import MarginHead
 from keras_vsoftmax.heads.normface import NormFace
@@ -52,6 +52,6 @@ class ArcFace(NormFace, MarginHead):
         cos_m, sin_m = math.cos(self.margin), math.sin(self.margin)
         return kops.where(
             cosine >= -cos_m,
-            cosine * cos_m - ops.sine(cosine) * sin_m,
+            cosine * cos_m - numerics.sine(cosine) * sin_m,
             cosine - self.margin * sin_m,
         )

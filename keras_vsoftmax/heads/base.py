@@ -7,7 +7,7 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import labels as label_lib
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 
 
 class Head(keras.layers.Layer):
@@ -117,7 +117,7 @@ class Head(keras.layers.Layer):
         labels = self._read_labels(labels, features)
         terms = self._training_terms(logits, features, kernel, labels)
         guard = not self.is_plain_softmax
-        output = ops.log_probs(logits, labels.valid, guard=guard, **terms)
+        output = numerics.log_probs(logits, labels.valid, guard=guard, **terms)
         if guard:
             _mark_as_logits(output)
         return output
@@ -163,10 +163,10 @@ class Head(keras.layers.Layer):
 
     def _plain_logits(self, features, kernel):
         """z (..., units) from features (..., d) and kernel (d, units), both in `output_dtype`."""
-        return ops.product(features, kernel)
+        return numerics.product(features, kernel)
 
     def _training_terms(self, logits, features, kernel, labels):
-        """The arguments of `ops.log_probs` that make L: virtual, target, ids, offset."""
+        """The arguments of `numerics.log_probs` that make L: virtual, target, ids, offset."""
         return self._smoothing_terms(logits, labels)
 
     def _smoothing_terms(self, logits, labels):
@@ -177,7 +177,7 @@ class Head(keras.layers.Layer):
         if not self.label_smoothing:
             return {}
         if labels.rows is None:
-            label_logit = ops.pick(logits, labels.ids)
+            label_logit = numerics.pick(logits, labels.ids)
         else:
             label_logit = kops.sum(labels.rows * logits, axis=-1)
         mean = kops.sum(logits, axis=-1) / self.units

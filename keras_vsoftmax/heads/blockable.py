@@ -2,7 +2,7 @@
 
 from keras import ops as kops
 
-from keras_vsoftmax import blocked
+from keras_vsoftmax.heads import blocked
 from keras_vsoftmax.heads.base import Head, check_range, is_integer
 
 

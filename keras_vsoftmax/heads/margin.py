@@ -2,7 +2,7 @@
 
 from keras import ops as kops
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.base import Head, check_range
 
 
@@ -17,12 +17,12 @@ class MarginHead(Head):
 
     def _label_length(self, features, kernel, ids):
         """l_y (...,), for which z_y = l_y cos theta_y: the norms that z_y holds."""
-        return ops.virtual_logit(features, kernel, ids)
+        return numerics.virtual_logit(features, kernel, ids)
 
     def _training_terms(self, logits, features, kernel, labels):
-        label_logit = ops.pick(logits, labels.ids)
+        label_logit = numerics.pick(logits, labels.ids)
         length = self._label_length(features, kernel, labels.ids)
-        target = length * self._modified_cosine(ops.cosine(label_logit, length))
+        target = length * self._modified_cosine(numerics.cosine(label_logit, length))
         offset = label_logit - target
         if self.label_smoothing:
             # The smoothed row weighs all z'_c, of which the label's is the target.
@@ -109,5 +109,5 @@ class AnnealedMarginHead(StepCounter, MarginHead):
 
     def _modified_cosine(self, cosine):
         weight = self._lambda(self._next_step(), cosine.dtype)
-        psi = ops.multiple_angle_margin(cosine, self.margin)
+        psi = numerics.multiple_angle_margin(cosine, self.margin)
         return (weight * cosine + psi) / (1 + weight)

@@ -5,7 +5,7 @@ import random
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import _replica
+from keras_vsoftmax.distributed import replica
 from keras_vsoftmax.heads.base import check_range
 from keras_vsoftmax.heads.margin import MarginHead, StepCounter
 
@@ -66,7 +66,7 @@ class _StepSeed(keras.random.SeedGenerator):
         self._step = step
 
     def next(self, ordered=True):
-        second = kops.cast(self._step, "int32") + _replica.replica_id() * 2**24
+        second = kops.cast(self._step, "int32") + replica.replica_id() * 2**24
         words = kops.stack([kops.full_like(second, self._first), second])
         # JAX's keys are unsigned, the other backends take signed words.
         return kops.cast(words, "uint32") if keras.backend.backend() == "jax" else words

@@ -3,7 +3,7 @@
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.base import Head, check_range
 
 
@@ -42,7 +42,7 @@ class NormFace(Head):
         return {**super().get_config(), "scale": self.scale}
 
     def _plain_logits(self, features, kernel):
-        return ops.unit_class_logits(self.scale * ops.unit(features), kernel)
+        return numerics.unit_class_logits(self.scale * numerics.unit(features), kernel)
 
     def _label_length(self, features, kernel, ids):
         """s, since z_y = s cos theta_y: for the margin heads over these logits."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.base import Head, check_range
 from keras_vsoftmax.heads.virtual import VirtualClass
 
@@ -53,9 +53,9 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
         # Under label smoothing the virtual logit is that of the smoothed row, the angle is not.
         length = terms["virtual"]
         if self.label_smoothing:
-            length = ops.virtual_logit(features, kernel, labels.ids)
-        label_logit = ops.pick(logits, labels.ids)
-        cosine = ops.cosine(label_logit, length)
+            length = numerics.virtual_logit(features, kernel, labels.ids)
+        label_logit = numerics.pick(logits, labels.ids)
+        cosine = numerics.cosine(label_logit, length)
         # By rounding alone the cosine passes 1.
         distance = kops.where(cosine < 1, 1 - cosine, 0.0)
         squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * distance

@@ -3,7 +3,7 @@
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import ops
+from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.blockable import BlockableHead
 
 
@@ -12,8 +12,8 @@ class VirtualClass:
 
     def _training_terms(self, logits, features, kernel, labels):
         if labels.rows is None and not self.label_smoothing:
-            return {"virtual": ops.virtual_logit(features, kernel, labels.ids)}
-        lengths = ops.norm(kernel, axis=0)
+            return {"virtual": numerics.virtual_logit(features, kernel, labels.ids)}
+        lengths = numerics.norm(kernel, axis=0)
         if labels.rows is None:
             label_length = kops.take(lengths, labels.ids)
         else:
@@ -21,7 +21,7 @@ class VirtualClass:
         e = self.label_smoothing
         label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
         return {
-            "virtual": ops.norm(features) * label_length,
+            "virtual": numerics.norm(features) * label_length,
             **self._smoothing_terms(logits, labels),
         }
 

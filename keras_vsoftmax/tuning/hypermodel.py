@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_vsoftmax import heads as head_lib
-from keras_vsoftmax._extras import require
-from keras_vsoftmax.models import Classifier
+from keras_vsoftmax.models.classifier import Classifier
 from keras_vsoftmax.tuning import ranges as range_lib
+from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
 FailedTrialError = keras_tuner.errors.FailedTrialError

@@ -3,7 +3,7 @@
 import functools
 import time
 
-from keras_vsoftmax._extras import require
+from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
 

@@ -8,8 +8,8 @@ import time
 
 import keras
 
-from keras_vsoftmax._extras import require
 from keras_vsoftmax.tuning import oracles
+from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
 

@@ -6,7 +6,7 @@ import os
 import keras
 import numpy as np
 
-from keras_vsoftmax._extras import require
+from keras_vsoftmax.utils.extras import require
 
 # Futures are submitted in groups, so that millions of paths do not become millions of futures.
 _GROUP = 4096

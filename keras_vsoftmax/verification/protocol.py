@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_vsoftmax._extras import require
+from keras_vsoftmax.utils.extras import require
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 

@@ -7,7 +7,7 @@ import signal
 
 import keras
 
-from keras_vsoftmax import strategies
+from keras_vsoftmax.distributed import strategies
 from tests.distributed import processes, training
 
 # The last of three batches has 5 rows, on workers with 4 and 1, or 1 row, on one worker alone.

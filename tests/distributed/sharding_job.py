@@ -5,7 +5,8 @@ import functools
 
 import keras
 
-from keras_vsoftmax import heads, sharding
+from keras_vsoftmax import heads
+from keras_vsoftmax.distributed import sharding
 from tests.distributed import processes, training
 
 UNITS = 8

@@ -44,7 +44,7 @@ def test_two_replicas_train_as_one_device(found, case):
 
 
 def test_plain_keras_still_needs_it(found):
-    # Where this fails, Keras weights replicas by itself: keras_vsoftmax/_global_loss.py can go.
+    # Where this fails, Keras weights replicas by itself: distributed/global_loss.py can go.
     assert found["plain_keras"]["weights"] > 1e-3
 
 

@@ -39,7 +39,7 @@ def test_two_workers_train_as_one_process(found, case, worker):
 
 
 def test_plain_keras_still_needs_the_workaround(found):
-    # Where this fails, Keras trains on several workers: keras_vsoftmax/_multi_worker.py can go.
+    # Where this fails, Keras trains on several workers: keras_gaps/multi_worker.py can go.
     for worker in WORKERS:
         assert "PerReplica" in found[worker]["plain_keras"]["error"]
 

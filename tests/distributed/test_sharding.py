@@ -5,7 +5,8 @@ import types
 import keras
 import pytest
 
-from keras_vsoftmax import VirtualSoftmax, heads, sharding
+from keras_vsoftmax import VirtualSoftmax, heads
+from keras_vsoftmax.distributed import sharding
 from tests.distributed import processes
 
 LIMIT = 1200

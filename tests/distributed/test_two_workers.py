@@ -9,7 +9,7 @@ import sys
 import keras
 import pytest
 
-from keras_vsoftmax.experiments import records
+from keras_vsoftmax.experiments.training import records
 from tests.distributed import processes
 
 pytestmark = [

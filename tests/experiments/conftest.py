@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from keras_vsoftmax.experiments import recipes
+from keras_vsoftmax.experiments.training import recipes
 
 
 @pytest.fixture

@@ -222,7 +222,7 @@ def test_half_precision(name, policy):
 
 def literal_losses(features, kernel, ids, half):
     """The literal form as one would write it under a half-precision policy."""
-    logits = keras_vsoftmax.ops.literal_logits(
+    logits = keras_vsoftmax.numerics.literal_logits(
         kops.cast(features, half), kops.cast(kernel, half), ids.astype("int32")
     )
     logits = numpy(kops.cast(logits, "float32"))

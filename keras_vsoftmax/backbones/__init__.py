@@ -1,0 +1,75 @@
+"""Backbones of the published comparison, by identifier. None has a head: any head fits on any."""
+
+import functools
+
+from keras_vsoftmax.backbones.densenet import densenet
+from keras_vsoftmax.backbones.plain import plain
+from keras_vsoftmax.backbones.resnet import resnet
+from keras_vsoftmax.backbones.sphereface import sphereface
+from keras_vsoftmax.backbones.wide_resnet import wide_resnet
+
+_BUILDERS = {
+    "plain_mnist": functools.partial(
+        plain, stem=64, stages=((64, 3), (64, 4), (64, 3)), embedding=256
+    ),
+    "plain_cifar10": functools.partial(
+        plain, stem=64, stages=((64, 4), (96, 4), (128, 4)), embedding=256
+    ),
+    "plain_cifar100": functools.partial(
+        plain, stem=96, stages=((96, 4), (192, 4), (384, 4)), embedding=512
+    ),
+    "plain_2d": functools.partial(
+        plain,
+        stages=((32, 2), (64, 2), (128, 2)),
+        embedding=2,
+        kernel_size=5,
+        embedding_norm=False,
+    ),
+    "resnet110": resnet,
+    "densenet40": densenet,
+    "wrn28_10": wide_resnet,
+    "sphereface20": sphereface,
+    "sphereface4": functools.partial(sphereface, depth=4),
+}
+
+NAMES = tuple(_BUILDERS)
+
+
+def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **knobs):
+    """Build the backbone that `identifier` names.
+
+    Args:
+        identifier: one of `backbones.NAMES`.
+        input_shape: `(height, width, channels)` of an image with values from 0 to 255, integer
+            or float; the scaling to [-1, 1] is part of the network.
+        width: factor on the channels of every layer but the embedding of the plain networks and
+            of SphereFace's.
+        l2: `keras.regularizers.L2(l2)` on every kernel. The default is weight decay 5e-4 where
+            decay means l2 * 2 * w added to the gradient, as in the published recipes; 0 for none.
+        synchronized: batch normalisation over all replicas of a `tf.distribute` strategy.
+        **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
+            `sphereface20`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding` (the plain
+            networks and SphereFace's).
+
+    Returns:
+        A `keras.Model` from images to float embeddings of shape (batch, d).
+
+    Raises:
+        ValueError: for an unknown identifier, a width that is not positive, or a depth that the
+            family has not.
+
+    Example:
+
+    >>> from keras_vsoftmax import backbones
+    >>> backbone = backbones.get("plain_cifar10", (32, 32, 3), width=0.25)
+    >>> backbone.output_shape
+    (None, 256)
+    """
+    if identifier not in _BUILDERS:
+        raise ValueError(
+            f"Unknown backbone. Expected one of: {', '.join(NAMES)}. "
+            f"Received: identifier={identifier!r}"
+        )
+    return _BUILDERS[identifier](
+        input_shape, width=width, l2=l2, synchronized=synchronized, **knobs
+    )

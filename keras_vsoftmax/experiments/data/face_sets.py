@@ -1,0 +1,159 @@
+"""People to train on and pairs of others to verify on, as data for the runner."""
+
+import dataclasses
+
+import numpy as np
+
+from keras_vsoftmax.experiments.data.face_images import FaceBatches, FaceTree
+from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.utils.files import atomic_path
+from keras_vsoftmax.verification import Pairs, available_pairs, verify
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceTest:
+    """Pairs to verify on.
+
+    Args:
+        pairs: `Pairs`.
+        root: the folder in which their images lie.
+        missing: `"error"`, or `"skip"` for pairs without an image, see `verify`.
+        flip: mean of the embeddings of an image and its mirror image, see `embed_images`.
+    """
+
+    pairs: Pairs
+    root: object
+    missing: str = "error"
+    flip: bool = False
+
+    def check(self):
+        """See before the training, and not after it, whether the images are there.
+
+        Raises:
+            FileNotFoundError: for a missing image, naming the pair.
+            ExperimentError: no pair is left.
+        """
+        try:
+            available_pairs(self.pairs, self.root, self.missing)
+        except ValueError as error:
+            raise ExperimentError(str(error)) from error
+
+    def run(self, model, batch_size):
+        """The `VerificationResult` of a model."""
+        return verify(
+            model,
+            self.pairs,
+            self.root,
+            flip=self.flip,
+            batch_size=batch_size,
+            missing=self.missing,
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FaceSet:
+    """What the runner trains on and measures with, where faces are verified.
+
+    Args:
+        tree: `FaceTree` of the people to train on.
+        shape: (height, width, channels) to which all images are brought.
+        tests: dict from names, such as `"lfw"`, to `FaceTest`s.
+
+    Raises:
+        ExperimentError: a person is on both sides, or there are fewer than two to train on.
+    """
+
+    tree: FaceTree
+    shape: tuple
+    tests: dict
+
+    def __post_init__(self):
+        if self.classes < 2:
+            raise ExperimentError(
+                f"{self.tree.root}: training needs two people. Received: {self.classes}"
+            )
+        for name, test in self.tests.items():
+            both = set(self.tree.people) & set(test.pairs.people())
+            if both:
+                raise ExperimentError(
+                    f"{len(both)} people are on both sides, in the training set and in the pairs "
+                    f"of {name}: {', '.join(sorted(both)[:5])}"
+                )
+
+    def __str__(self):
+        lines = [f"Train: {self.tree}"]
+        for name, test in self.tests.items():
+            people = len(test.pairs.people())
+            lines.append(
+                f"Verify on {name}: {len(test.pairs):,} pairs of {people:,} people, "
+                f"{len(np.unique(test.pairs.folds))} folds; none of their names is trained on"
+            )
+        return "\n".join(lines)
+
+    @property
+    def samples(self):
+        """How many images there are to train on."""
+        return len(self.tree.images)
+
+    @property
+    def classes(self):
+        """How many people there are to train on."""
+        return len(self.tree.people)
+
+    def identity(self):
+        """What the record says about the data."""
+        return {
+            "source": str(self.tree.root),
+            "train_images": self.samples,
+            "train_people": self.classes,
+            "unreadable": list(self.tree.unreadable),
+            "image_shape": list(self.shape),
+            "tests": {
+                name: {
+                    "pairs": len(test.pairs),
+                    "folds": np.unique(test.pairs.folds).tolist(),
+                    "flip": test.flip,
+                }
+                for name, test in self.tests.items()
+            },
+        }
+
+    def batches(self, batch_size, seed):
+        """What is trained on: `begin_epoch(epoch)`, `fit_input()`, and a length in steps."""
+        return FaceBatches(self.tree, self.shape, batch_size, seed)
+
+    def validation(self, batch_size):
+        """No arguments of `fit`: pairs choose a threshold and no epoch."""
+        return {}
+
+    def measure(self, model, batch_size, folder):
+        """The figures of each test for the record; scores go to `scores-NAME.npz` in `folder`."""
+        measured = {}
+        for name, test in self.tests.items():
+            result = test.run(model, batch_size)
+            with atomic_path(scores_path(folder, name)) as temporary:
+                np.savez(temporary, scores=result.scores, matched=result.matched)
+            measured[name] = summary(result)
+        return {"verification": measured}
+
+
+def scores_path(folder, name):
+    """Where a run leaves the scores of a test, for the figures."""
+    return folder / f"scores-{name}.npz"
+
+
+def summary(result):
+    """The figures of a `VerificationResult` as JSON has them, those not supported as `None`."""
+    return {
+        "accuracy": 100 * result.accuracy,
+        "standard_error": 100 * result.standard_error,
+        "fold_accuracies": (100 * result.fold_accuracies).tolist(),
+        "auc": result.auc,
+        "equal_error_rate": 100 * result.equal_error_rate,
+        "tar_at_far": {
+            f"{far:g}": None if np.isnan(tar) else 100 * tar
+            for far, tar in result.tar_at_far.items()
+        },
+        "pairs": len(result.scores),
+        "skipped": result.skipped,
+    }

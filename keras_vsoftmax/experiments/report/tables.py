@@ -1,0 +1,75 @@
+"""Parts of Markdown tables of runs, and the comparison of heads in them."""
+
+import statistics
+
+from keras_vsoftmax.experiments.training.records import is_synthetic, last
+from keras_vsoftmax.utils.extras import require
+
+
+def paired_difference(group, head, key="test_error", baseline="softmax", figure=last):
+    """Mean difference of a head to the baseline over the seeds that both ran, with an interval.
+
+    The figure compared is `figure(record, key)`.
+
+    Returns:
+        `(mean, low, high)`, the bounds those of a 95% interval by Student's t, or `None` where
+        fewer than two seeds are common.
+    """
+    runs, others = group.get(head, {}), group.get(baseline, {})
+    common = sorted(runs.keys() & others)
+    differences = [figure(runs[seed], key) - figure(others[seed], key) for seed in common]
+    if head == baseline or len(differences) < 2:
+        return None
+    stats = require("scipy.stats", extra="examples", feature="Comparing heads")
+    centre = statistics.fmean(differences)
+    quantile = stats.t.ppf(0.975, len(differences) - 1)
+    half = float(quantile) * statistics.stdev(differences) / len(differences) ** 0.5
+    return centre, centre - half, centre + half
+
+
+def training(record):
+    """How a run was trained, in words."""
+    recipe = record["recipe"]
+    return (
+        f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
+        f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
+        f"{recipe['learning_rate']:g}, {recipe['precision']}"
+    )
+
+
+def trial_note(record):
+    """What to say of a run that is no measurement; empty for one that is."""
+    if is_synthetic(record):
+        return "**Synthetic data, no measurement.** "
+    if record.get("variant") == "quick":
+        return "**A trial of a few steps on a slice of the data, no measurement.** "
+    return ""
+
+
+def provenance(records):
+    """Device, version and date of some records."""
+    keras = _all([run["versions"] for run in records], "keras", "keras ")
+    return f"{_all(records, 'device')}; {keras}; {_all(records, 'date')}."
+
+
+def _all(records, key, prefix=""):
+    return prefix + ", ".join(sorted({record[key] for record in records}))
+
+
+def rows(lines):
+    """Markdown lines of a table: the header, and the rows after it."""
+    lines = [lines[0], ["---"] * len(lines[0]), *lines[1:]]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def mean(values, digits=2):
+    """Mean and standard deviation in words, nothing where there are no values."""
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):.{digits}f}{spread}"
+
+
+def interval(difference):
+    """A paired difference in words."""
+    return "" if difference is None else "{:+.2f} [{:+.2f}, {:+.2f}]".format(*difference)

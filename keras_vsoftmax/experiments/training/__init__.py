@@ -1,0 +1,1 @@
+"""What is trained and how, and the record of it."""

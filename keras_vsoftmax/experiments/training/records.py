@@ -1,0 +1,84 @@
+"""One JSON record a run: written whole or not at all, and checked when read."""
+
+import json
+import pathlib
+
+from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.utils.files import atomic_path
+
+NAME = "record.json"
+
+_KEYS = {"recipe", "head", "seed", "data", "epochs", "device", "date", "versions"}
+_PARTS = {"recipe": ("name", "title"), "data": ("source",), "versions": ("keras",)}
+
+
+def write(record, path):
+    """Write a JSON file in one piece."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
+
+
+def read(path):
+    """Read one record.
+
+    Raises:
+        ExperimentError: where the file is no record.
+    """
+    try:
+        record = json.loads(pathlib.Path(path).read_text())
+        missing = _KEYS - record.keys()
+        missing |= {
+            f"{key} in {part}"
+            for part, keys in _PARTS.items()
+            for key in keys
+            if part in record and key not in record[part]
+        }
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ExperimentError(f"{path}: is no readable record ({error})") from error
+    if missing:
+        raise ExperimentError(f"{path}: is no record. Received: no {', '.join(sorted(missing))}")
+    return record
+
+
+def find(paths):
+    """All records in files and, at any depth, in folders.
+
+    Raises:
+        ExperimentError: for a path with no record in it.
+    """
+    records = []
+    for path in map(pathlib.Path, paths):
+        files = sorted(path.rglob(NAME)) if path.is_dir() else [path]
+        if not files:
+            raise ExperimentError(f"{path}: there is no {NAME} in this folder")
+        records += map(read, files)
+    return records
+
+
+def is_synthetic(record):
+    """Whether a run was on made-up images."""
+    return record["data"]["source"] == "synthetic"
+
+
+def groups(records):
+    """Records that may be compared with each other: all but head and seed is the same.
+
+    Returns:
+        A list of `{head: {seed: record}}`, in the order in which they came.
+    """
+    found = {}
+    for record in records:
+        data = {key: value for key, value in record["data"].items() if key != "source"}
+        key = json.dumps((record["recipe"], data, is_synthetic(record)), sort_keys=True)
+        found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
+    return list(found.values())
+
+
+def last(record, key="test_error"):
+    """The figure after the last epoch, the one that is reported."""
+    return record["epochs"][-1][key]
+
+
+def any_record(group):
+    """One of the records of a group, for what they have in common."""
+    return next(iter(next(iter(group.values())).values()))

@@ -1,0 +1,1 @@
+"""The one door to what Keras keeps private or lacks, an entry a gap."""

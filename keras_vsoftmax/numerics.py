@@ -1,0 +1,368 @@
+"""Pure array functions on `keras.ops`: norms, picks, and the log-probabilities of all heads.
+
+Notation, for one row: features x in R^d, class vectors W_j (the columns of the kernel), logits
+z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
+"""
+
+import math
+
+import keras
+from keras import ops
+
+# A row of upstream gradients whose sum is this small against its largest entry comes from a
+# loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
+# the row for probabilities and divides by its sum, the products of gradient and row do.
+_GUARD_RATIO = 1e-3
+
+
+def upstream_gradient(args, upstream):
+    """The gradient that a custom gradient's function got: by position, or on torch by name."""
+    return args[-1] if upstream is None else upstream
+
+
+def product(features, kernel):
+    """features . kernel, in their dtype.
+
+    `keras.ops.matmul` would compute in float32 under float64 on torch.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+
+    Returns:
+        Float tensor (..., units).
+    """
+    if len(features.shape) == 2:
+        return features @ kernel
+    leading = ops.shape(features)[:-1]
+    flat = ops.reshape(features, (-1, features.shape[-1]))
+    return ops.reshape(flat @ kernel, (*leading, kernel.shape[1]))
+
+
+def norm(x, axis=-1):
+    """Euclidean norm along an axis, with the gradient 0 at the zero vector.
+
+    `keras.ops.norm` has a NaN gradient there.
+
+    Args:
+        x: Float tensor.
+        axis: The axis that is reduced.
+
+    Returns:
+        Float tensor with `axis` removed.
+    """
+
+    @ops.custom_gradient
+    def forward(x):
+        length = ops.sqrt(ops.sum(ops.square(x), axis=axis))
+
+        def backward(*args, upstream=None):
+            g = upstream_gradient(args, upstream)
+            return x * ops.expand_dims(divide_or_zero(g, length), axis)
+
+        return length, backward
+
+    return forward(x)
+
+
+def label_norms(kernel, ids):
+    """Norms ||W_y|| of the class vectors of the labels.
+
+    All columns' norms are computed and the labels' ones looked up, which is cheaper than to
+    gather columns of a row-major kernel, and far cheaper to differentiate.
+
+    Args:
+        kernel: Float tensor (d, units).
+        ids: int32 tensor (...,) with values in [0, units).
+
+    Returns:
+        Float tensor (...,).
+    """
+
+    @ops.custom_gradient
+    def forward(kernel, ids):
+        lengths = ops.sqrt(ops.sum(ops.square(kernel), axis=0))
+
+        def backward(*args, upstream=None):
+            g = ops.reshape(upstream_gradient(args, upstream), (-1,))
+            g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
+            return kernel * divide_or_zero(g, lengths), None
+
+        return ops.take(lengths, ids), backward
+
+    return forward(kernel, ids)
+
+
+def unit(x, axis=-1):
+    """x / ||x|| along an axis; the zero vector stays zero, with the gradient 0.
+
+    Args:
+        x: Float tensor.
+        axis: The axis along which the norm is taken.
+
+    Returns:
+        Float tensor like x.
+    """
+
+    @ops.custom_gradient
+    def forward(x):
+        inverse = _inverse_norm(x, axis)
+        y = x * inverse
+
+        def backward(*args, upstream=None):
+            g = upstream_gradient(args, upstream)
+            return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
+
+        return y, backward
+
+    return forward(x)
+
+
+def unit_class_logits(features, kernel):
+    """Logits with class vectors of unit norm, x . W_j / ||W_j||; 0 where W_j is zero.
+
+    The product is scaled by column, since that is cheaper than to scale the kernel.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+
+    Returns:
+        Float tensor (..., units).
+    """
+
+    @ops.custom_gradient
+    def inverse_norms(kernel):
+        inverse = _inverse_norm(kernel, axis=0)
+
+        def backward(*args, upstream=None):
+            g = upstream_gradient(args, upstream)
+            return (kernel * inverse) * (-g * ops.square(inverse))
+
+        return inverse, backward
+
+    return product(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
+
+
+def _inverse_norm(x, axis):
+    length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
+    return divide_or_zero(ops.ones_like(length), length)
+
+
+def pick(x, ids):
+    """x[..., ids]: one entry of each row.
+
+    The gradient is written as a select instead of the scatter that a gather would give.
+
+    Args:
+        x: Float tensor (..., units).
+        ids: int32 tensor (...,) with values in [0, units).
+
+    Returns:
+        Float tensor (...,).
+    """
+
+    @ops.custom_gradient
+    def forward(x, ids):
+        picked = ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
+
+        def backward(*args, upstream=None):
+            g = ops.expand_dims(upstream_gradient(args, upstream), -1)
+            return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
+
+        return picked, backward
+
+    return forward(x, ids)
+
+
+def label_mask(ids, units):
+    """Boolean (..., units): True in the column of the label."""
+    return ops.equal(ops.arange(units, dtype="int32"), ops.expand_dims(ids, -1))
+
+
+def virtual_logit(features, kernel, ids):
+    """The logit of the virtual class, v = ||W_y|| ||x||.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+        ids: int32 tensor (...,) with values in [0, units).
+
+    Returns:
+        Float tensor (...,).
+
+    Source: Chen, Deng, Shen, "Virtual Class Enhanced Discriminative Embedding Learning",
+    NeurIPS 2018, equation 4.
+    """
+    return norm(features) * label_norms(kernel, ids)
+
+
+def literal_logits(features, kernel, ids):
+    """The published form: units + 1 logits, the virtual one last.
+
+    A softmax cross-entropy over these with the same ids is the loss of Virtual Softmax. Its
+    argmax says nothing about the accuracy, and it costs more than `VirtualSoftmax`, which is
+    why the layer does not use it.
+
+    Args:
+        features: Float tensor (..., d).
+        kernel: Float tensor (d, units).
+        ids: int32 tensor (...,) with values in [0, units).
+
+    Returns:
+        Float tensor (..., units + 1).
+
+    Example:
+
+    >>> import numpy as np
+    >>> from keras_vsoftmax import numerics
+    >>> logits = ops.literal_logits(
+    ...     np.array([[2.0, 1.0]], "float32"),
+    ...     np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]], "float32"),
+    ...     np.array([0], "int32"),
+    ... )
+    >>> logits.shape[-1]
+    4
+
+    Source: Chen, Deng, Shen, NeurIPS 2018, equation 5.
+    """
+    features, kernel = ops.convert_to_tensor(features), ops.convert_to_tensor(kernel)
+    label_kernel = ops.take(kernel, ops.convert_to_tensor(ids), axis=1)  # (d, ...)
+    virtual = norm(features) * norm(label_kernel, axis=0)
+    return ops.concatenate([product(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
+
+
+def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, guard=True):
+    """Log-probabilities in training: the logits, shifted row by row.
+
+        out = z - P,   P = log( sum_j exp(z'_j) + exp(v) ) + offset
+
+    z' is z with the label's logit replaced by `target`, where one is given; the second
+    exponential is there where `virtual` is given.
+
+    The backward pass is written out, for speed and for the guard. With upstream gradients g and
+    w = -sum_j g_j, the gradient is g_j + w exp(z'_j - P + offset) for a logit, and
+    w exp(v - P + offset) for the virtual one. A non-zero row of g that sums to zero comes from
+    a loss that normalises the row again, and would drop the virtual class or the margin without
+    a word; the guard makes such a row's gradients NaN.
+
+    Args:
+        logits: Float tensor z (..., units).
+        valid: Boolean tensor (...,). Where False, the row is NaN and its gradient zero.
+        virtual: Float tensor v (...,), or None.
+        target: Float tensor (...,), the label's logit with its margin, or None.
+        ids: int32 tensor (...,), the labels; needed where `target` is given.
+        offset: Float tensor (...,), or None.
+        guard: Whether the guard is on.
+
+    Returns:
+        Float tensor (..., units).
+    """
+    named = {"logits": logits, "valid": valid, "virtual": virtual, "target": target}
+    named |= {"ids": ids, "offset": offset}
+    named = {name: value for name, value in named.items() if value is not None}
+
+    @ops.custom_gradient
+    def forward(*tensors):
+        given = dict(zip(named, tensors))
+        z, valid, ids = given["logits"], given["valid"], given.get("ids")
+        v, t, offset = (
+            ops.expand_dims(given[name], -1) if name in given else None
+            for name in ("virtual", "target", "offset")
+        )
+        mask = None if t is None else label_mask(ids, z.shape[-1])
+        modified = z if t is None else ops.where(mask, t, z)
+        top = ops.max(modified, axis=-1, keepdims=True)
+        if v is not None:
+            top = ops.where(v > top, v, top)
+        # Logits are taken relative to the top throughout, so that large ones cost no digits.
+        centred = z - top
+        exponentials = ops.exp(centred if t is None else ops.where(mask, t - top, centred))
+        total = ops.sum(exponentials, axis=-1, keepdims=True)
+        if v is not None:
+            virtual_exponential = ops.exp(v - top)
+            total = total + virtual_exponential
+        shift = ops.log(total)
+        if offset is not None:
+            shift = shift + offset
+        output = centred - ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
+
+        def backward(*args, upstream=None):
+            g = upstream_gradient(args, upstream)
+            keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
+            g = g * keep
+            row_sum = ops.sum(g, axis=-1, keepdims=True)
+            if guard:
+                tripped = _normalises_again(g, output, row_sum)
+                row_sum = ops.where(tripped, float("nan"), row_sum)
+            scale = -row_sum / total
+            others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
+            grads = {"logits": g + scale * others}
+            if v is not None:
+                grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
+            if t is not None:
+                grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
+            if offset is not None:
+                grads["offset"] = ops.squeeze(-row_sum, -1)
+            return tuple(grads.get(name) for name in named)
+
+        return output, backward
+
+    return forward(*named.values())
+
+
+def _normalises_again(g, output, row_sum):
+    """Whether gradients come from a loss that normalises the row, (..., 1), or (1, 1) for all."""
+    largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
+    tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+    if keras.backend.backend() == "tensorflow":
+        return tripped  # there the heads mark their output as logits
+    # A loss that divides by the row's sum: one row shows it, and costs nothing.
+    units = g.shape[-1]
+    product = ops.reshape(g, (-1, units))[:1] * ops.reshape(output, (-1, units))[:1]
+    divides = ops.abs(ops.sum(product)) < _GUARD_RATIO * ops.max(ops.abs(product))
+    return ops.logical_or(tripped, divides)
+
+
+def divide_or_zero(a, b):
+    """a / b for lengths b, and 0 where the length is 0."""
+    return a / ops.where(b > 0, b, float("inf"))
+
+
+def cosine(dot, length):
+    """dot / length, and 0 with the gradient 0 where the length is 0."""
+    positive = length > 0
+    return ops.where(positive, dot / ops.where(positive, length, 1.0), 0.0)
+
+
+def sine(cosine):
+    """sqrt(1 - cosine^2) for an angle in [0, pi], with the gradient 0 at both ends."""
+    squared = (1 - cosine) * (1 + cosine)
+    positive = squared > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def multiple_angle_margin(cosine, margin):
+    """psi(theta) = (-1)^k cos(m theta) - 2k, for theta in [k pi / m, (k + 1) pi / m].
+
+    It falls monotonically from 1 at theta = 0 to 1 - 2m at theta = pi, and is computed as a
+    polynomial in cos(theta), without an arccos.
+
+    Args:
+        cosine: Float tensor, cos(theta).
+        margin: Integer m, at least 1.
+
+    Returns:
+        Float tensor like `cosine`.
+
+    Source: Liu et al., "Large-Margin Softmax Loss for Convolutional Neural Networks",
+    ICML 2016, equations 5 to 7.
+    """
+    previous, multiple = ops.ones_like(cosine), cosine
+    for _ in range(margin - 1):  # cos((n + 1) t) = 2 cos(t) cos(n t) - cos((n - 1) t)
+        previous, multiple = multiple, 2 * cosine * multiple - previous
+    k = ops.zeros_like(cosine)
+    for i in range(1, margin):
+        k = k + ops.cast(cosine <= math.cos(i * math.pi / margin), k.dtype)
+    sign = 1 - 2 * (k - 2 * ops.floor(k / 2))
+    return sign * multiple - 2 * k

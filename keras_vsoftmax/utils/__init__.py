@@ -1,0 +1,1 @@
+"""What has nothing to do with heads: optional dependencies, and files written whole."""

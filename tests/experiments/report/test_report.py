@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from keras_vsoftmax.experiments.report import published, report
+from keras_vsoftmax.experiments.training import recipes, records
+
+
+def _group(make_record, softmax, virtual, recipe=recipes.MNIST):
+    made = [make_record("softmax", seed, error, recipe) for seed, error in softmax.items()]
+    made += [make_record("virtual", seed, error, recipe) for seed, error in virtual.items()]
+    return made
+
+
+def test_paired_difference_against_scipy(make_record):
+    softmax = {0: 1.2, 1: 1.31, 2: 1.1, 3: 9.0}
+    virtual = {0: 1.1, 1: 1.29, 2: 0.9, 7: 0.1}
+    (group,) = records.groups(_group(make_record, softmax, virtual))
+    mean, low, high = report.paired_difference(group, "virtual")
+    paired = stats.ttest_rel([1.1, 1.29, 0.9], [1.2, 1.31, 1.1])
+    interval = paired.confidence_interval(0.95)
+    np.testing.assert_allclose([mean, low, high], [-0.32 / 3, interval.low, interval.high])
+    assert report.paired_difference(group, "softmax") is None
+    assert report.paired_difference(group, "noisy") is None
+
+
+def test_one_common_seed_is_no_comparison(make_record):
+    (group,) = records.groups(_group(make_record, {0: 1.0, 1: 1.1}, {1: 1.0, 2: 1.0}))
+    assert report.paired_difference(group, "virtual") is None
+
+
+@pytest.mark.parametrize(
+    ("virtual", "verdict"),
+    [
+        ({0: 0.5, 1: 0.61}, "has the lower error"),
+        ({0: 1.5, 1: 1.61}, "has the higher error"),
+        ({0: 0.5, 1: 1.61}, "are not told apart here"),
+    ],
+)
+def test_table_says_who_is_better(make_record, virtual, verdict):
+    text = report.tables(_group(make_record, {0: 1.0, 1: 1.1}, virtual))
+    assert verdict in text
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines] == [
+        "| Head",
+        "| ---",
+        "| Softmax",
+        "| Virtual Softmax",
+    ]
+    assert (
+        "| 0.35 | 1.05 ± 0.07 (n = 2) |  | 0.905 ± 0.007 | 0.200 ± 0.000 | 8.0 ± 0.0 |" in lines[2]
+    )
+    assert len({line.count("|") for line in lines}) == 1
+    assert "60,000 training and 10,000 test images. 2 CPU cores; keras 3.15.1; 2026-11-24" in text
+
+
+def test_document_has_every_figure_of_the_poster(make_record):
+    runs = _group(make_record, {0: 1.0}, {0: 0.9}, recipes.IMAGENET32)
+    runs += _group(make_record, {0: 1.0}, {0: 0.9}, recipes.MNIST_2D)
+    text = report.document(runs)
+    every = (published.OWN_RUNS, published.TOP5, published.CITED, published.VERIFICATION)
+    for tables in every:
+        for table in tables.values():
+            for figure in table.values():
+                assert f" {figure:.2f} |" in text
+    assert text.count("Not run.") == 5
+    assert "## MNIST, 2-D features" in text
+    top5 = text[text.index("Top-5 error:") :]
+    assert "| Softmax | 26.86 | 0.50 (n = 1) |" in top5
+    for section in text.split("## "):
+        assert len({line.count("|") for line in section.splitlines() if line[:1] == "|"}) <= 1
+
+
+def test_synthetic_data_is_told(make_record):
+    record = make_record("softmax", 0, 1.0)
+    record["data"]["source"] = "synthetic"
+    for text in (report.tables([record]), report.document([record])):
+        table = text[text.index("**Synthetic data, no measurement.**") :].split("## ")[0]
+        assert "| Softmax | 1.00 (n = 1) |" in table
+        assert "Published" not in table
+        assert "Maxout" not in table
+
+
+def test_written_with_a_figure_for_each_group(tmp_path, make_record):
+    pytest.importorskip("matplotlib")
+    runs = _group(make_record, {0: 1.0, 1: 1.2}, {0: 0.9, 1: 1.0})
+    runs += _group(make_record, {0: 9.0}, {0: 8.0}, recipes.CIFAR100)
+    text = report.write(runs, tmp_path)
+    assert (tmp_path / "report.md").read_text() == text
+    figures = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert figures == ["convergence-0-mnist.png", "convergence-1-cifar100.png"]
+    assert all(f"({name})" in text for name in figures)
