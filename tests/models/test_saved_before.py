@@ -23,7 +23,9 @@ def test_a_whole_model_loads(expected):
     model = keras.saving.load_model(FOLDER / "virtual.keras")
     assert type(model.head) is keras_vsoftmax.VirtualSoftmax
     assert model.head.label_smoothing == 0.1
-    np.testing.assert_allclose(model.predict(expected["x"], verbose=0), expected["virtual"], 1e-5)
+    np.testing.assert_allclose(
+        model.predict(expected["x"], verbose=0), expected["virtual"], 1e-4, 1e-6
+    )
     assert int(keras.ops.convert_to_numpy(model.optimizer.iterations)) == 4
     history = model.fit(expected["x"], np.arange(16) % 3, verbose=0)
     assert np.isfinite(history.history["loss"][0])
@@ -37,5 +39,5 @@ def test_weights_with_a_schedule_load(expected):
     model.optimizer.build(model.trainable_variables)
     model.load_weights(FOLDER / "angular_normface.weights.h5")
     output = model.predict(expected["x"], verbose=0)
-    np.testing.assert_allclose(output, expected["angular_normface"], 1e-5)
+    np.testing.assert_allclose(output, expected["angular_normface"], 1e-4, 1e-6)
     assert int(keras.ops.convert_to_numpy(head.step)) == 4
