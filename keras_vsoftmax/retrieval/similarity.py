@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_vsoftmax.retrieval.scores import unit
+
 
 def class_cosines(features, labels):
     """Mean cosine of the samples to their own class centre and to the nearest other one.
@@ -47,16 +49,11 @@ def class_cosines(features, labels):
     if len(classes) < 2:
         raise ValueError(f"At least two classes are needed. Received: labels of {len(classes)}")
 
-    features = _normalise(features)
+    features = unit(features)
     sums = np.zeros((len(classes), features.shape[1]))
     np.add.at(sums, own, features)
-    cosines = features @ _normalise(sums).T  # (samples, classes)
+    cosines = features @ unit(sums).T  # (samples, classes)
     rows = np.arange(len(features))
     intra = cosines[rows, own].mean()
     cosines[rows, own] = -np.inf
     return float(intra), float(cosines.max(axis=1).mean())
-
-
-def _normalise(rows):
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)

@@ -1,0 +1,136 @@
+"""Scores of queries against a gallery, block by block, on the device of the Keras backend."""
+
+import numpy as np
+from keras import ops
+
+METRICS = ("cosine", "euclidean")
+
+# Scores that differ by less than rounding can make them differ are ties. It is relative to the
+# greatest score that is possible: 1 for the cosine, the squared diameter for the distance.
+TIE = 1e-6
+
+# Bytes of one block of scores. A handful of arrays of this size are alive at a time.
+BLOCK_BYTES = 2**26
+
+_FAR_AWAY = 1e15  # in units of the gallery's largest coordinate
+
+
+class Scorer:
+    """Scores against a gallery: the greater, the more alike.
+
+    `cosine` is `q·g / (‖q‖ ‖g‖)`, 0 where either one is the zero vector. `euclidean` is
+    `-‖q - g‖² / (2 s²)` with s a scale of the gallery, which keeps the order of the distances
+    and cannot overflow; `distances` undoes it.
+
+    Args:
+        gallery: float32 array (gallery, d), finite, from `checked`.
+        metric: `"cosine"` or `"euclidean"`.
+
+    Raises:
+        ValueError: for another metric.
+    """
+
+    def __init__(self, gallery, metric):
+        if metric not in METRICS:
+            raise ValueError(
+                f"`metric` must be one of {', '.join(METRICS)}. Received: metric={metric!r}"
+            )
+        self.metric = metric
+        self.size, self.dim = gallery.shape
+        if metric == "cosine":
+            gallery = unit(gallery)
+        else:
+            # Seen from their middle the vectors are short, and little is lost by cancellation.
+            self._centre = np.mean(gallery, axis=0, dtype="float64").astype("float32")
+            self._scale = max(np.max(np.abs(gallery)), np.finfo("float32").tiny)
+            gallery = self._shifted(gallery)
+            self._halves = ops.convert_to_tensor(_half_squares(gallery))
+            self._longest = float(np.max(_half_squares(gallery)))
+        # The order that a product with blocks of queries needs.
+        self._columns = ops.transpose(ops.convert_to_tensor(gallery))
+
+    def prepare(self, queries):
+        """The queries as `block` takes them, normalised or shifted, and each one's tie width."""
+        if self.metric == "cosine":
+            return unit(queries), np.full(len(queries), TIE, "float32")
+        queries = self._shifted(queries)
+        return queries, 2 * TIE * (_half_squares(queries) + self._longest)
+
+    def block(self, queries):
+        """Scores (queries, gallery) of some prepared queries, a float32 tensor."""
+        product = ops.matmul(ops.convert_to_tensor(queries), self._columns)
+        if self.metric == "cosine":
+            return product
+        return product - self._halves - ops.convert_to_tensor(_half_squares(queries))[:, None]
+
+    def public(self, scores):
+        """What a user sees of NumPy scores: cosines, or negative distances `-‖q - g‖`."""
+        if self.metric == "cosine":
+            return np.clip(scores, -1, 1)
+        return -self._scale * np.sqrt(np.maximum(-2 * scores, 0))
+
+    def rows(self):
+        """How many queries a block has."""
+        return max(1, min(4096, BLOCK_BYTES // (4 * self.size)))
+
+    def _shifted(self, vectors):
+        # Seen from so far away that their squares overflow, all items are at one distance.
+        vectors = np.clip(vectors / self._scale, -_FAR_AWAY, _FAR_AWAY)
+        return vectors - self._centre / self._scale
+
+
+def checked(vectors, name="embeddings"):
+    """Embeddings as float32.
+
+    Raises:
+        ValueError: they are not of the shape (samples, d), or some are not finite; the message
+            counts those.
+    """
+    vectors = np.asarray(vectors)
+    # To NumPy, bfloat16 is of the kind "V".
+    if vectors.ndim != 2 or 0 in vectors.shape or vectors.dtype.kind not in "fiuV":
+        raise ValueError(
+            f"`{name}` must be numbers of the shape (samples, d), at least one. "
+            f"Received: {vectors.dtype} of shape {vectors.shape}"
+        )
+    with np.errstate(over="ignore"):  # a float64 that float32 cannot hold is counted below
+        vectors = vectors.astype("float32", copy=False)
+    broken = int(np.sum(~np.isfinite(vectors).all(axis=1)))
+    if broken:
+        raise ValueError(
+            f"`{name}` must be finite. Received: {broken} of {len(vectors)} rows with NaN or "
+            "infinity"
+        )
+    return vectors
+
+
+def checked_labels(labels, samples, name="labels"):
+    """Labels of the shape (samples,), integers or text.
+
+    Raises:
+        ValueError: for another shape or kind.
+    """
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (samples,) or labels.dtype.kind not in "iufUb":
+        raise ValueError(
+            f"`{name}` must be class ids or names of the shape ({samples},) or ({samples}, 1). "
+            f"Received: {labels.dtype} of shape {labels.shape}"
+        )
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise ValueError(f"`{name}` must be class ids. Received: floats that are not integral")
+    return labels
+
+
+def unit(vectors):
+    """Rows divided by their Euclidean norm; zero vectors stay zero."""
+    # The largest entry first, so that no square overflows or vanishes.
+    largest = np.max(np.abs(vectors), axis=1, keepdims=True)
+    vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=vectors, where=norms > 0)
+
+
+def _half_squares(vectors):
+    return 0.5 * np.einsum("nd,nd->n", vectors, vectors)
