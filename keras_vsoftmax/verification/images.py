@@ -1,12 +1,14 @@
 """Face images from files, decoded by Pillow, so with the same pixels on every backend."""
 
 import concurrent.futures
+import contextlib
 import os
 
 import keras
 import numpy as np
 
 from keras_vsoftmax.utils.extras import require
+from keras_vsoftmax.verification.pixels import eight_bit
 
 # Futures are submitted in groups, so that millions of paths do not become millions of futures.
 _GROUP = 4096
@@ -14,6 +16,10 @@ _GROUP = 4096
 
 def load_image(path, shape):
     """Decode an image and bring it to a shape: the largest central part of that form, resized.
+
+    The picture is turned as its EXIF orientation says. Pixels of every mode and bit depth are
+    scaled to 0..255 by their own range, and what is transparent lies over white: see
+    `pixels.eight_bit`.
 
     Args:
         path: the file, in any format that Pillow reads.
@@ -23,8 +29,8 @@ def load_image(path, shape):
         uint8 array of that shape, pixels from 0 to 255.
 
     Raises:
-        OSError: the file cannot be opened or is no image (other errors of Pillow's decoders pass
-            through as they are).
+        OSError: the file cannot be opened, is no image, or has pixels that cannot be brought to
+            0..255 (other errors of Pillow's decoders pass through as they are).
         ImportError: Pillow is not installed.
 
     Example:
@@ -38,14 +44,55 @@ def load_image(path, shape):
     ((56, 48, 3), dtype('uint8'), 7)
     """
     image_module = require("PIL.Image", extra="examples", feature="reading image files")
+    image_ops = require("PIL.ImageOps", extra="examples", feature="reading image files")
     height, width, channels = shape
-    with image_module.open(path) as file:
-        image = file.convert("L" if channels == 1 else "RGB")
+    # Not by its path: Pillow would map an uncompressed TIFF that is to be turned into memory with
+    # width and height exchanged.
+    with open(path, "rb") as file, image_module.open(file) as image:
+        image_ops.exif_transpose(image, in_place=True)
+        image = eight_bit(image, channels)
     scale = min(image.width / width, image.height / height)
     left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
     box = (left, top, left + scale * width, top + scale * height)
     pixels = np.asarray(image.resize((width, height), image_module.Resampling.BILINEAR, box=box))
     return pixels.reshape(height, width, channels)
+
+
+def suffixes():
+    """Every ending of the formats that Pillow reads, in lower case with the dot, as a set."""
+    image_module = require("PIL.Image", extra="examples", feature="reading image files")
+    found = image_module.registered_extensions()
+    return {suffix for suffix, kind in found.items() if kind in image_module.OPEN}
+
+
+def saved_names(root, images):
+    """Find images that are there in another format than they are asked for.
+
+    Args:
+        root: folder.
+        images: paths below it, `PERSON/IMAGE.jpg`.
+
+    Returns:
+        dict from those that are not there to the one image beside it of the same name but for the
+        ending, `PERSON/IMAGE.png`. What is there, and what is not there in one format only, is
+        not among them.
+    """
+    known, beside, names = suffixes(), {}, {}
+    for image in images:
+        folder, _, file = image.rpartition("/")
+        if os.path.exists(os.path.join(root, image)):
+            continue
+        if folder not in beside:
+            beside[folder] = {}
+            with contextlib.suppress(OSError):
+                for other in sorted(os.listdir(os.path.join(root, folder))):
+                    stem, suffix = os.path.splitext(other)
+                    if suffix.lower() in known:
+                        beside[folder].setdefault(stem, []).append(other)
+        same = beside[folder].get(os.path.splitext(file)[0], [])
+        if len(same) == 1:
+            names[image] = image.removesuffix(file) + same[0]
+    return names
 
 
 def find_unreadable(paths, verbose=0):
