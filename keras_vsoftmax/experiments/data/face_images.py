@@ -8,12 +8,33 @@ import keras
 import numpy as np
 
 from keras_vsoftmax.experiments.errors import ExperimentError
-from keras_vsoftmax.verification.images import find_unreadable, load_image
-from keras_vsoftmax.verification.pairs import person_of
+from keras_vsoftmax.verification.images import find_unreadable, load_image, suffixes
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm")
+_NAMED = 5  # unreadable images, or others passed over, that a message names
 
-_NAMED = 5  # unreadable images that a message names
+# What systems and file servers leave, beside the hidden folders and files that begin with a dot.
+_LITTER = {
+    "#recycle",
+    "#snapshot",
+    "$recycle.bin",
+    "@eadir",
+    "__macosx",
+    "__pycache__",
+    "desktop.ini",
+    "ehthumbs.db",
+    "icon\r",
+    "lost+found",
+    "recycler",
+    "system volume information",
+    "thumbs.db",
+}
+
+# Why something below the folder is no image of a person.
+_HIDDEN = "hidden or left by the system"
+_BESIDE = "beside the people's folders"
+_UNASKED = "people not asked for"
+_NESTED = "folders in a person's folder"
+_NO_IMAGE = "in no format that Pillow reads"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +48,8 @@ class FaceTree:
         people: tuple of names, sorted.
         too_few: how many people were left out for too few images.
         unreadable: dict from the images that cannot be read to the reasons.
+        passed_over: dict from a reason to a list of the paths below the folder that were passed
+            over for it, as no images of people.
     """
 
     root: pathlib.Path
@@ -35,6 +58,7 @@ class FaceTree:
     people: tuple
     too_few: int
     unreadable: dict
+    passed_over: dict = dataclasses.field(default_factory=dict)
 
     def __str__(self):
         parts = [f"{self.root}: {len(self.images):,} images of {len(self.people):,} people"]
@@ -42,8 +66,9 @@ class FaceTree:
             parts.append(f"{self.too_few:,} people with too few images left out")
         if self.unreadable:
             named = [f"{image} ({reason})" for image, reason in self.unreadable.items()]
-            more = ", ..." if len(named) > _NAMED else ""
-            parts.append(f"{len(named):,} unreadable: {', '.join(named[:_NAMED])}{more}")
+            parts.append(f"{len(named):,} unreadable: {_some(named)}")
+        for reason, paths in self.passed_over.items():
+            parts.append(f"{len(paths):,} passed over, {reason}: {_some(paths)}")
         return "; ".join(parts)
 
 
@@ -51,10 +76,12 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
     """Find the faces below a folder, and decode each once to see that it can be read.
 
     An image that cannot be read then does not stop a run in its middle; it is left out and named.
+    What is an image is for Pillow to say, whatever its name ends in. Hidden folders and files and
+    what systems leave (`.ipynb_checkpoints`, `__MACOSX`, `.DS_Store`) are never people or images;
+    they are passed over, and counted with the reason, as are other files and folders.
 
     Args:
-        root: folder that holds a folder of images for each person. Files with another ending than
-            those of `SUFFIXES` are passed over.
+        root: folder that holds a folder of images for each person.
         min_images: a person with fewer readable images is left out.
         keep: function of a person's name, false for those to pass over; `None` takes all.
         most: at most so many people are taken, in the order of their names; `None` takes all.
@@ -67,21 +94,34 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
         ExperimentError: there is no such folder, or no person with enough images in it.
     """
     root = pathlib.Path(root)
-    found = _find(root, keep, most)
-    paths = [os.path.join(root, image) for image in found]
+    passed_over = {}
+    found = _find(root, keep, most, passed_over)
+    files = [file for of_person in found.values() for file in of_person]
+    paths = [os.path.join(root, file) for file in files]
     reasons = find_unreadable(paths, verbose)
-    unreadable = {image: reasons[path] for image, path in zip(found, paths) if path in reasons}
-    by_person = {}
-    for image in found:
-        if image not in unreadable:
-            by_person.setdefault(person_of(image), []).append(image)
+    known = suffixes()
+    unreadable = {}
+    for file, path in zip(files, paths):
+        if path in reasons:
+            if os.path.splitext(file)[1].lower() in known:
+                unreadable[file] = reasons[path]
+            else:
+                passed_over.setdefault(_NO_IMAGE, []).append(file)
+    left_out = {*unreadable, *passed_over.get(_NO_IMAGE, ())}
+    by_person = {
+        name: [file for file in of_person if file not in left_out]
+        for name, of_person in found.items()
+    }
     kept = {name: images for name, images in by_person.items() if len(images) >= min_images}
     if not kept:
         first = next(iter(unreadable.items()), None)
         raise ExperimentError(
-            f"{root}: has no person with {min_images} readable image(s). Received: "
-            f"{len(found)} images, {len(unreadable)} of them unreadable"
+            f"{root}: must hold PERSON/IMAGE, and has no person with {min_images} readable "
+            f"image(s). Received: {len(found)} folders of people, "
+            f"{len(files) - len(left_out) + len(unreadable)} images, {len(unreadable)} of them "
+            "unreadable"
             + (f", the first {first[0]} ({first[1]})" if first else "")
+            + "".join(f"; {len(paths)} {reason}" for reason, paths in passed_over.items())
         )
     return FaceTree(
         root=root,
@@ -90,28 +130,53 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
         people=tuple(kept),
         too_few=len(by_person) - len(kept),
         unreadable=unreadable,
+        passed_over=passed_over,
     )
 
 
-def _find(root, keep, most):
+def _find(root, keep, most, passed_over):
+    """The files of each person, sorted; `passed_over` gets the rest."""
+
+    def pass_over(reason, path):
+        passed_over.setdefault(reason, []).append(path)
+
     try:
-        with os.scandir(root) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir())
-        names = list(filter(keep, names))[:most]
-        found = [
-            f"{name}/{file}"
-            for name in names
-            for file in sorted(os.listdir(root / name))
-            if file.lower().endswith(SUFFIXES)
-        ]
+        names = []
+        for entry in _sorted_entries(root):
+            if _is_litter(entry.name):
+                pass_over(_HIDDEN, entry.name)
+            elif not entry.is_dir():
+                pass_over(_BESIDE, entry.name)
+            elif (keep is None or keep(entry.name)) and len(names) != most:
+                names.append(entry.name)
+            else:
+                pass_over(_UNASKED, entry.name)
+        found = {name: [] for name in names}
+        for name in names:
+            for entry in _sorted_entries(root / name):
+                path = f"{name}/{entry.name}"
+                if _is_litter(entry.name):
+                    pass_over(_HIDDEN, path)
+                elif entry.is_dir():
+                    pass_over(_NESTED, path)
+                else:
+                    found[name].append(path)
     except OSError as error:
         raise ExperimentError(f"{root}: cannot be read ({error})") from error
-    if not found:
-        raise ExperimentError(
-            f"{root}: must hold PERSON/IMAGE with the ending {', '.join(SUFFIXES)}. "
-            f"Received: {len(names)} folders without such an image"
-        )
     return found
+
+
+def _sorted_entries(folder):
+    with os.scandir(folder) as entries:
+        return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_litter(name):
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def _some(items):
+    return ", ".join(items[:_NAMED]) + (", ..." if len(items) > _NAMED else "")
 
 
 class FaceBatches(keras.utils.PyDataset):

@@ -23,7 +23,108 @@ def test_every_image_is_found_with_its_person(face_folder, tmp_path, suffix, cha
     assert tree.images[:3] == (f"p00/p00_0001{suffix}", f"p00/p00_0002{suffix}",
                                f"p01/p01_0001{suffix}")  # fmt: skip
     assert tree.labels.tolist() == [0, 0, 1, 1, 2, 2]
-    assert str(tree) == f"{root}: 6 images of 3 people"
+    assert str(tree) == (
+        f"{root}: 6 images of 3 people; 1 passed over, beside the people's folders: README; "
+        "1 passed over, in no format that Pillow reads: p01/notes.txt"
+    )
+
+
+def test_nothing_is_said_where_nothing_was_passed_over(face_folder, tmp_path):
+    root = face_folder(tmp_path, people=3, images=2)
+    assert str(read_tree(root, verbose=0)) == f"{root}: 6 images of 3 people"
+
+
+@pytest.mark.parametrize(
+    "litter",
+    [
+        ".ipynb_checkpoints/1.png",
+        ".git/1.png",
+        "__MACOSX/1.png",
+        "@eaDir/1.png",
+        "$RECYCLE.BIN/1.png",
+        "lost+found/1.png",
+        ".DS_Store",
+        "p01/._p01_0001.png",
+        "p01/.ipynb_checkpoints/p01_0001-checkpoint.png",
+        "p01/Thumbs.db",
+        "p01/desktop.ini",
+    ],
+)
+def test_what_systems_leave_is_no_person_and_no_image(face_folder, tmp_path, litter):
+    root = face_folder(tmp_path, people=2, images=2)
+    whole = (root / "p00" / "p00_0001.png").read_bytes()
+    (root / litter).parent.mkdir(exist_ok=True)
+    (root / litter).write_bytes(whole)
+    tree = read_tree(root, verbose=0)
+    assert tree.people == ("p00", "p01")
+    assert len(tree.images) == 4
+    assert tree.unreadable == {}
+    parts = litter.split("/")
+    passed = parts[0] if parts[0] != "p01" else "/".join(parts[:2])
+    assert tree.passed_over == {"hidden or left by the system": [passed]}
+    assert f"1 passed over, hidden or left by the system: {passed}" in str(tree)
+
+
+def test_every_format_that_the_decoder_reads_counts(face_folder, tmp_path):
+    from PIL import Image
+
+    root = face_folder(tmp_path, people=2, images=1)
+    image = Image.open(root / "p00" / "p00_0001.png")
+    suffixes = ("bmp", "gif", "jp2", "ppm", "tga", "tif", "webp", "JPEG")
+    for suffix in suffixes:
+        (root / "cem").mkdir(exist_ok=True)
+        image.save(root / "cem" / f"1.{suffix}")
+    # Whatever the name ends in: some sets of faces have no endings at all.
+    image.save(root / "cem" / "2", format="png")
+    tree = read_tree(root, verbose=0)
+    assert tree.people == ("cem", "p00", "p01")
+    assert tree.labels.tolist().count(0) == len(suffixes) + 1
+    assert tree.passed_over == {}
+    batches = FaceBatches(tree, (14, 12, 3), batch_size=11, seed=0)
+    assert len(one_pass(batches)[0]) == 11
+
+
+def test_what_is_no_image_is_counted_and_told_from_a_broken_one(face_folder, tmp_path):
+    root = face_folder(tmp_path, people=2, images=2)
+    (root / "p00" / "landmarks.txt").write_text("38 51")
+    (root / "p00" / "broken.webp").write_text("no image")
+    (root / "p00" / "deeper").mkdir()
+    (root / "nobody").mkdir()
+    tree = read_tree(root, keep=lambda name: name != "p01", verbose=0)
+    assert tree.people == ("p00",)
+    assert list(tree.unreadable) == ["p00/broken.webp"]
+    assert tree.too_few == 1
+    assert tree.passed_over == {
+        "people not asked for": ["p01"],
+        "folders in a person's folder": ["p00/deeper"],
+        "in no format that Pillow reads": ["p00/landmarks.txt"],
+    }
+
+
+@pytest.mark.parametrize("mode", ["I;16", "orientation", "transparent"])
+def test_training_and_verification_see_the_same_pixels(face_folder, tmp_path, mode):
+    from PIL import Image
+
+    root = face_folder(tmp_path, people=2, images=1)
+    pixels = np.random.default_rng(0).integers(0, 2**16, (24, 28)).astype("uint16")
+    image = Image.fromarray(pixels)
+    options = {}
+    if mode != "I;16":
+        image = Image.fromarray((pixels >> 8).astype("uint8"))
+    if mode == "transparent":
+        image.putalpha(Image.new("L", image.size, 100))
+    if mode == "orientation":
+        options["exif"] = Image.Exif()
+        options["exif"][0x0112] = 6
+    image.save(root / "p00" / "p00_0001.png", **options)
+    tree = read_tree(root, verbose=0)
+    batches = FaceBatches(tree, (14, 12, 1), batch_size=2, seed=0)
+    images, labels = one_pass(batches)
+    row = labels.tolist().index(0)
+    trained = images[row][:, ::-1] if batches.mirror[row] else images[row]
+    verified = load_image(root / "p00" / "p00_0001.png", (14, 12, 1))
+    np.testing.assert_array_equal(trained, verified)
+    assert 90 < verified.mean() < 210
 
 
 def test_people_with_too_few_images_are_left_out(face_folder, tmp_path):
@@ -67,7 +168,7 @@ def test_long_lists_of_unreadable_images_are_cut(face_folder, tmp_path):
 def test_no_folder_no_faces_no_readable_face(face_folder, tmp_path):
     with pytest.raises(ExperimentError, match="nowhere: cannot be read"):
         read_tree(tmp_path / "nowhere", verbose=0)
-    with pytest.raises(ExperimentError, match="Received: 0 folders without such an image"):
+    with pytest.raises(ExperimentError, match=r"must hold PERSON/IMAGE.* Received: 0 folders"):
         read_tree(tmp_path, verbose=0)
     root = face_folder(tmp_path / "faces", people=2, images=2)
     with pytest.raises(ExperimentError, match=r"no person with 3 readable image.*4 images, 0 of"):
