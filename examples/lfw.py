@@ -23,6 +23,11 @@ Verify a model that was saved before:
 
     python examples/lfw.py --model last.keras --lfw lfw --pairs pairs.txt
 
+LFW's View 1, for development: a list of one fold, and the threshold from another list:
+
+    python examples/lfw.py --model last.keras --lfw lfw --pairs pairsDevTest.txt \
+        --threshold-pairs pairsDevTrain.txt
+
 The figures are OUT/roc-lfw.png and OUT/scores-lfw.png, and the same for sllfw.
 """
 
@@ -39,6 +44,9 @@ from keras_vsoftmax.verification import read_lfw_pairs, read_sllfw_pairs
 def read_tests(args):
     """The tests by name, and the people of `--folds`, whom no test names."""
     pairs = {"lfw": face_script.read_pairs(read_lfw_pairs, args.pairs)}
+    threshold_pairs = args.threshold_pairs and face_script.read_pairs(
+        read_lfw_pairs, args.threshold_pairs
+    )
     if args.sllfw is not None:
         pairs["sllfw"] = face_script.read_pairs(read_sllfw_pairs, args.sllfw)
     people = set()
@@ -51,9 +59,11 @@ def read_tests(args):
                 f"Received: {args.folds} of {sorted(set(pairs['lfw'].folds.tolist()))}"
             )
         pairs = {name: those.without(people) for name, those in pairs.items()}
+        threshold_pairs = threshold_pairs and threshold_pairs.without(people)
     missing = "skip" if args.skip_missing else "error"
     tests = {
-        name: face_script.face_test(those, args.lfw, args, missing) for name, those in pairs.items()
+        name: face_script.face_test(those, args.lfw, args, missing, threshold_pairs)
+        for name, those in pairs.items()
     }
     return tests, people
 
@@ -62,7 +72,7 @@ def load(recipe, args):
     tests, people = read_tests(args)
     root, keep = args.lfw, people.__contains__
     if args.faces is not None:
-        tested = {name for test in tests.values() for name in test.pairs.people()}
+        tested = set().union(*(test.people() for test in tests.values()))
         root, keep = args.faces, lambda name: name not in tested
     most = face_script.QUICK_PEOPLE if args.quick else None
     data = FaceSet(read_tree(root, args.min_images, keep, most), (*args.image_size, 3), tests)
@@ -93,6 +103,12 @@ def main(argv=None):
     )
     parser.add_argument(
         "--pairs", type=options.folder, required=True, metavar="FILE", help="LFW's pairs.txt"
+    )
+    parser.add_argument(
+        "--threshold-pairs",
+        type=options.folder,
+        metavar="FILE",
+        help="choose the threshold on these pairs, such as pairsDevTrain.txt, and judge with it",
     )
     parser.add_argument("--sllfw", type=options.folder, metavar="FILE", help="pair_SLLFW.txt")
     parser.add_argument(

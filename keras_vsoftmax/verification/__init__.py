@@ -2,12 +2,9 @@
 
 from keras_vsoftmax.verification.embeddings import available_pairs, embed_images, verify
 from keras_vsoftmax.verification.images import load_image
-from keras_vsoftmax.verification.pairs import (
-    Pairs,
-    make_pairs,
-    read_lfw_pairs,
-    read_sllfw_pairs,
-)
+from keras_vsoftmax.verification.pair_draws import make_pairs
+from keras_vsoftmax.verification.pair_lists import read_lfw_pairs, read_sllfw_pairs
+from keras_vsoftmax.verification.pairs import Pairs
 from keras_vsoftmax.verification.protocol import (
     VerificationResult,
     equal_error_rate,

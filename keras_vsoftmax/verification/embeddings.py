@@ -6,7 +6,7 @@ import os
 import keras
 import numpy as np
 
-from keras_vsoftmax.verification.images import find_unreadable, load_image
+from keras_vsoftmax.verification.images import find_unreadable, load_image, saved_names
 from keras_vsoftmax.verification.protocol import evaluate_scores
 from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 
@@ -71,6 +71,9 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
 def available_pairs(pairs, root, missing="error"):
     """The pairs whose images are there and can be read; each image is decoded once to see it.
 
+    An image that was saved in another format than the list says, `1.png` for `1.jpg`, is taken
+    where it is the only one of that name; the pairs returned name it as it was saved.
+
     Args:
         pairs: `Pairs`.
         root: the folder in which the pairs' images lie.
@@ -87,6 +90,7 @@ def available_pairs(pairs, root, missing="error"):
     """
     if missing not in ("error", "skip"):
         raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
+    pairs = pairs.renamed(saved_names(root, pairs.images()))
     paths = {image: os.path.join(root, image) for image in pairs.images()}
     reasons = find_unreadable(list(paths.values()))
     absent = [paths[a] in reasons or paths[b] in reasons for a, b in zip(pairs.first, pairs.second)]
@@ -103,20 +107,29 @@ def available_pairs(pairs, root, missing="error"):
 
 
 def verify(
-    model, pairs, root, score="cosine", flip=False, batch_size=128, missing="error", verbose=1
+    model,
+    pairs,
+    root,
+    score="cosine",
+    flip=False,
+    batch_size=128,
+    missing="error",
+    verbose=1,
+    threshold=None,
 ):
     """Score pairs of faces with a model and measure it as LFW does. Each image is embedded once.
 
     Args:
         model: see `embed_images`.
         pairs: `Pairs`, as from `read_lfw_pairs`.
-        root: the folder in which the pairs' images lie.
+        root: the folder in which the pairs' images lie, in any format, see `available_pairs`.
         score: `"cosine"` or `"euclidean"`.
         flip: see `embed_images`.
         batch_size: int.
         missing: what to do about a pair with an image that is not there or cannot be read:
             `"error"`, or `"skip"`, which counts it in the result.
         verbose: 1 shows the progress bar, 0 nothing.
+        threshold: see `evaluate_scores`; from the `best_threshold()` of another result.
 
     Returns:
         `VerificationResult`.
@@ -144,7 +157,11 @@ def verify(
     first = embeddings[[row[image] for image in found.first]]
     second = embeddings[[row[image] for image in found.second]]
     return evaluate_scores(
-        _SCORES[score](first, second), found.matched, found.folds, skipped=len(pairs) - len(found)
+        _SCORES[score](first, second),
+        found.matched,
+        found.folds,
+        skipped=len(pairs) - len(found),
+        threshold=threshold,
     )
 
 

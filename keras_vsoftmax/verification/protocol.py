@@ -13,10 +13,13 @@ FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 class VerificationResult:
     """What a set of scored pairs amounts to. `print` it for a short report.
 
+    One fold alone, such as LFW's View 1, has no others to choose its threshold on: its accuracy is
+    NaN unless the threshold was given. NaN too is the standard error over fewer than two folds.
+
     Attributes:
         accuracy: float, mean of the fold accuracies.
         standard_error: float, of that mean over the folds.
-        fold_accuracies: float array (folds,).
+        fold_accuracies: float array (folds,), NaN where there is no threshold.
         thresholds: float array (folds,); fold k is judged with thresholds[k], which was chosen
             without it.
         fpr, tpr: float arrays, the ROC from (0, 0) to (1, 1), with a point for each distinct score.
@@ -43,11 +46,11 @@ class VerificationResult:
 
     def __str__(self):
         mismatched = int(np.sum(~self.matched))
+        folds = len(self.fold_accuracies)
         lines = [
             f"pairs           {self.matched.sum()} matched, {mismatched} mismatched, "
-            f"{len(self.fold_accuracies)} folds, {self.skipped} skipped",
-            f"accuracy        {100 * self.accuracy:.2f} % ± {100 * self.standard_error:.2f} "
-            "(mean and standard error over the folds)",
+            f"{folds} fold{'s' * (folds != 1)}, {self.skipped} skipped",
+            f"accuracy        {self._accuracy()}",
             f"AUC             {self.auc:.4f}",
             f"EER             {100 * self.equal_error_rate:.2f} %",
         ]
@@ -60,8 +63,37 @@ class VerificationResult:
             lines.append(f"TAR at FAR 1e-{round(-np.log10(far))} {value}")
         return "\n".join(lines)
 
+    def _accuracy(self):
+        if np.isnan(self.accuracy):
+            return "not supported: one fold, and no threshold from other pairs"
+        if np.isnan(self.standard_error):
+            return f"{100 * self.accuracy:.2f} % at the threshold {self.thresholds[0]:.4g}"
+        return (
+            f"{100 * self.accuracy:.2f} % ± {100 * self.standard_error:.2f} "
+            "(mean and standard error over the folds)"
+        )
 
-def evaluate_scores(scores, matched, folds, skipped=0):
+    def best_threshold(self):
+        """The threshold that is best on these pairs, to judge others with.
+
+        So is LFW's View 1 used: it is chosen on `pairsDevTrain.txt`, and `pairsDevTest.txt` is
+        judged with it, `verify(..., threshold=...)`. See `kfold_accuracy` for the choice.
+
+        Returns:
+            float.
+
+        Example:
+
+        >>> train = evaluate_scores([0.9, 0.2], [1, 0], folds=[1, 1])
+        >>> threshold = train.best_threshold()
+        >>> test = evaluate_scores([0.8, 0.6], [1, 0], folds=[1, 1], threshold=threshold)
+        >>> threshold, test.accuracy
+        (0.55, 0.5)
+        """
+        return float(_best_threshold(self.scores, self.matched))
+
+
+def evaluate_scores(scores, matched, folds, skipped=0, threshold=None):
     """Every figure of the protocol for a set of scored pairs.
 
     Args:
@@ -69,12 +101,15 @@ def evaluate_scores(scores, matched, folds, skipped=0):
         matched: bool array (pairs,), true where both images show the same person.
         folds: int array (pairs,), the fold of each pair.
         skipped: int, how many pairs are not among these because they could not be scored.
+        threshold: float, with which every fold is judged, chosen on other pairs; `None` chooses one
+            for each fold on the other folds, and gives no accuracy where there is one fold.
 
     Returns:
         `VerificationResult`.
 
     Raises:
-        ValueError: as `kfold_accuracy` and `roc` do.
+        ValueError: the arrays do not fit each other, a score is not finite, all pairs are of one
+            kind, or the threshold is no number.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -84,11 +119,19 @@ def evaluate_scores(scores, matched, folds, skipped=0):
     (1.0, 1.0, 0.0)
     """
     scores, matched, folds = _checked(scores, matched, folds)
-    fold_accuracies, thresholds = kfold_accuracy(scores, matched, folds)
+    if threshold is not None:
+        fold_accuracies, thresholds = _accuracy_at(threshold, scores, matched, folds)
+    elif len(np.unique(folds)) > 1:
+        fold_accuracies, thresholds = kfold_accuracy(scores, matched, folds)
+    else:
+        fold_accuracies, thresholds = np.array([[np.nan], [np.nan]])
+    count = len(fold_accuracies)
     fpr, tpr, auc = roc(scores, matched)
     return VerificationResult(
         accuracy=float(np.mean(fold_accuracies)),
-        standard_error=float(np.std(fold_accuracies, ddof=1) / np.sqrt(len(fold_accuracies))),
+        standard_error=float(np.std(fold_accuracies, ddof=1) / np.sqrt(count))
+        if count > 1
+        else float("nan"),
         fold_accuracies=fold_accuracies,
         thresholds=thresholds,
         fpr=fpr,
@@ -241,6 +284,15 @@ def tar_at_far(scores, matched, far):
         return 1.0
     # A threshold just above the first impostor that must stay out.
     return float(np.mean(scores[matched] > impostors[allowed]))
+
+
+def _accuracy_at(threshold, scores, matched, folds):
+    """The accuracy of each fold with one threshold, and that threshold for each."""
+    if np.ndim(threshold) or np.isnan(threshold):
+        raise ValueError(f"`threshold` must be a number. Received: threshold={threshold}")
+    right = (scores >= threshold) == matched
+    accuracies = [np.mean(right[folds == name]) for name in np.unique(folds)]
+    return np.array(accuracies), np.full(len(accuracies), float(threshold))
 
 
 def _best_threshold(scores, matched):

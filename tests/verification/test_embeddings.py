@@ -19,7 +19,7 @@ from keras_vsoftmax.verification import (
     read_lfw_pairs,
     verify,
 )
-from keras_vsoftmax.verification.images import load_image
+from keras_vsoftmax.verification.images import load_image, saved_names
 
 pytest.importorskip("PIL.Image")
 pytest.importorskip("sklearn")
@@ -117,6 +117,34 @@ def test_missing_and_broken_images_are_skipped_and_counted(face_folder, tmp_path
     alone = verify(network(), kept, root, verbose=0)
     np.testing.assert_allclose(result.scores, alone.scores, rtol=1e-5)
     assert f"{result.skipped} skipped" in str(result)
+
+
+def test_images_saved_in_another_format_than_the_list_says(face_folder, tmp_path):
+    root, model = face_folder(tmp_path, suffix=".png"), network()
+    (tmp_path / "pairs.txt").write_text("1\t1\np00\t1\t2\np01\t1\tp02\t3\n")
+    listed = read_lfw_pairs(tmp_path / "pairs.txt")
+    assert listed.first[0] == "p00/p00_0001.jpg"
+    result = verify(model, listed, root, verbose=0)
+    saved = [image.replace("jpg", "png") for image in listed.first + listed.second]
+    expected = cosine_scores(by_hand(model, root, saved[:2]), by_hand(model, root, saved[2:]))
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-3, atol=1e-4)
+    # Two formats of one image: which of them is meant is not for us to guess.
+    (root / "p00" / "p00_0001.bmp").write_bytes((root / "p00" / "p00_0001.png").read_bytes())
+    with pytest.raises(FileNotFoundError, match=r"pair 1 of 2 .* p00/p00_0001\.jpg"):
+        verify(model, listed, root, verbose=0)
+    # An image without a folder, and one that no file stands for.
+    assert saved_names(root, ["nobody/nobody_0001.jpg", "alone.jpg"]) == {}
+
+
+def test_one_fold_is_verified_and_gives_a_threshold(face_folder, tmp_path):
+    root, model = face_folder(tmp_path), network()
+    train, test = (make_pairs(files(root), folds=1, pairs_per_fold=6, seed=s) for s in (0, 1))
+    result = verify(model, train, root, verbose=0)
+    assert np.isnan(result.accuracy)
+    assert 0 <= result.auc <= 1
+    threshold = result.best_threshold()
+    judged = verify(model, test, root, verbose=0, threshold=threshold)
+    assert judged.accuracy == np.mean((judged.scores >= threshold) == test.matched)
 
 
 def test_no_pair_left_is_an_error(tmp_path):

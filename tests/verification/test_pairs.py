@@ -1,12 +1,15 @@
 """Pair lists: what the files say, and what is wrong with them."""
 
+import itertools
 import os
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from keras_vsoftmax.verification import Pairs, make_pairs, read_lfw_pairs, read_sllfw_pairs
+from keras_vsoftmax.verification.pair_draws import _PossiblePairs
 
 LFW = os.environ.get("KERAS_VSOFTMAX_LFW")
 
@@ -51,6 +54,41 @@ def test_lfw_windows_line_ends(tmp_path):
     path = tmp_path / "pairs.txt"
     path.write_bytes(TWO_FOLDS.replace("\n", "\r\n").encode())
     assert read_lfw_pairs(path).second[-1] == "Hedy/Hedy_0001.jpg"
+
+
+@pytest.mark.parametrize("tab", ["\t", "\t\t", " \t "])
+def test_names_with_spaces_between_tabs(tmp_path, tab):
+    text = TWO_FOLDS.replace("Ada", "Ada King L").replace("\t", tab)
+    pairs = read_lfw_pairs(write(tmp_path, text))
+    assert pairs.first[:2] == (
+        "Ada King L/Ada King L_0001.jpg",
+        "Ada King L/Ada King L_0002.jpg",
+    )
+    assert pairs.second[1] == "Emmy_N/Emmy_N_0013.jpg"
+
+
+def test_spaces_in_the_place_of_tabs(tmp_path):
+    spaced = read_lfw_pairs(write(tmp_path, TWO_FOLDS.replace("\t", "  ")))
+    tabbed = read_lfw_pairs(write(tmp_path, TWO_FOLDS))
+    assert (spaced.first, spaced.second) == (tabbed.first, tabbed.second)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_byte_order_mark_is_no_part_of_the_list(tmp_path, encoding):
+    path = tmp_path / "pairs.txt"
+    path.write_bytes(TWO_FOLDS.replace("Ada", "Zoë").encode(encoding))
+    assert read_lfw_pairs(path).first[0] == "Zoë/Zoë_0001.jpg"
+    path.write_bytes("Zoë/Zoë_0001.png 1\nZoë/Zoë_0002.png 1\n".encode(encoding))
+    assert read_sllfw_pairs(path, pairs_per_fold=1).first == ("Zoë/Zoë_0001.png",)
+
+
+@pytest.mark.parametrize("after", ["\t1", " 1", "", "\t"])
+def test_sllfw_names_with_spaces(tmp_path, after):
+    lines = [f"Ada King L/Ada King L_0001.jpg{after}", f"Emmy/Emmy_0002.png{after}"]
+    pairs = read_sllfw_pairs(write(tmp_path, "\n".join(lines)), pairs_per_fold=1)
+    assert pairs.first == ("Ada King L/Ada King L_0001.jpg",)
+    assert pairs.second == ("Emmy/Emmy_0002.png",)
+    assert pairs.matched.tolist() == [False]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +216,61 @@ def test_made_pairs_follow_the_seed_and_the_limit():
     assert (one.first, one.second) == (two.first, two.second)
     assert (one.first, one.second) != (other.first, other.second)
     assert len(one) == 28
+
+
+@pytest.mark.parametrize("disjoint", [True, False])
+def test_paths_are_taken_as_text_is(disjoint):
+    images = [f"p{person}/{number}.pgm" for person in range(8) for number in range(3)]
+    paths = [pathlib.Path(image) for image in images]
+    made, again = (make_pairs(some, 2, disjoint=disjoint) for some in (images, paths))
+    assert (made.first, made.second) == (again.first, again.second)
+    windows = [pathlib.PureWindowsPath(image.replace("/", "\\")) for image in images]
+    assert make_pairs(windows, 2, disjoint=disjoint).first == made.first
+    assert Pairs(paths[:1], paths[1:2], [True], [1]).people() == ["p0"]
+
+
+def test_numbers_of_pairs_go_through_all_of_them():
+    groups = [[f"{name}{number}" for number in range(size)] for name, size in
+              zip("abcde", (3, 1, 4, 1, 9))]  # fmt: skip
+    possible = _PossiblePairs(groups)
+    same = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    other = [
+        pair
+        for one, another in itertools.combinations(groups, 2)
+        for pair in itertools.product(one, another)
+    ]
+    assert (possible.matched, possible.mismatched) == (len(same), len(other))
+    assert list(zip(*possible.images(np.arange(len(same)), True))) == same
+    assert list(zip(*possible.images(np.arange(len(other)), False))) == other
+
+
+@pytest.mark.parametrize("people", [24, 2400])
+@pytest.mark.parametrize("disjoint", [True, False])
+def test_few_pairs_of_many_images_take_little_memory(people, disjoint):
+    images = [f"p{i % people}/{i // people}.jpg" for i in range(24_000)]
+    tracemalloc.start()
+    pairs = make_pairs(images, folds=10, pairs_per_fold=30, disjoint=disjoint)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # 288 million pairs are possible: listed, they took gigabytes.
+    assert peak < (150e6 if not disjoint else 20e6)
+    assert len(set(zip(pairs.first, pairs.second))) == len(pairs) == 600
+    names = [(a.split("/")[0], b.split("/")[0]) for a, b in zip(pairs.first, pairs.second)]
+    assert [a == b for a, b in names] == pairs.matched.tolist()
+
+
+@pytest.mark.parametrize(
+    ("disjoint", "first", "second"),
+    [
+        (True, ("p3/1.jpg", "p2/0.jpg", "p3/0.jpg"), ("p3/2.jpg", "p2/2.jpg", "p2/2.jpg")),
+        (False, ("p3/1.jpg", "p0/0.jpg", "p3/0.jpg"), ("p3/2.jpg", "p0/1.jpg", "p2/2.jpg")),
+    ],
+)
+def test_the_draws_of_a_seed_stay(disjoint, first, second):
+    """Pairs that runs were measured on are drawn again by every later version."""
+    images = [f"p{person}/{number}.jpg" for person in range(4) for number in range(3)]
+    pairs = make_pairs(images, 2, pairs_per_fold=2, seed=5, disjoint=disjoint)
+    assert (pairs.first[:3], pairs.second[:3]) == (first, second)
 
 
 def test_pairs_that_cannot_be_made_are_an_error():

@@ -202,13 +202,59 @@ def test_equal_error_rate_at_a_point_of_the_curve():
         ([0.1], [1, 0], [1, 2], r"shapes \[\(1,\), \(2,\), \(2,\)\]"),
         ([], [], [], "not empty"),
         ([[0.1], [0.2]], [1, 0], [1, 2], "shapes"),
-        ([0.1, 0.2], [1, 0], [1, 1], r"Received: folds \[1\]"),
         ([0.1, 0.2], [1, 1], [1, 2], "Received: 2 matched of 2"),
+        ([0.1, 0.2], [1, 1], [1, 1], "Received: 2 matched of 2"),
     ],
 )
 def test_bad_input_is_refused(scores, matched, folds, message):
     with pytest.raises(ValueError, match=message):
         evaluate_scores(scores, matched, folds)
+
+
+def test_one_fold_has_every_figure_but_the_accuracy():
+    rng = np.random.default_rng(3)
+    matched = np.arange(60) % 2 == 0
+    scores = rng.normal(size=60) + matched
+    one = evaluate_scores(scores, matched, np.ones(60, int))
+    two = evaluate_scores(scores, matched, np.arange(60) // 30)
+    for name in ("auc", "equal_error_rate", "tar_at_far"):
+        np.testing.assert_equal(getattr(one, name), getattr(two, name))
+    np.testing.assert_array_equal(one.tpr, two.tpr)
+    assert np.isnan([one.accuracy, one.standard_error]).all()
+    assert np.isnan(one.fold_accuracies).tolist() == [True]
+    report = str(one)
+    assert "30 matched, 30 mismatched, 1 fold, 0 skipped" in report
+    assert "accuracy        not supported: one fold" in report
+    assert "nan" not in report
+    with pytest.raises(ValueError, match=r"Received: folds \[1\]"):
+        kfold_accuracy(scores, matched, np.ones(60, int))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_threshold_from_other_pairs(seed):
+    """LFW's View 1: chosen on one list, judged with on the other."""
+    rng = np.random.default_rng(seed)
+    matched = rng.random(80) < 0.5
+    train, test = rng.normal(size=(2, 80)) + matched
+    found = evaluate_scores(train, matched, np.ones(80)).best_threshold()
+    candidates = thresholds_between(train)
+    best = max(accuracy_at(threshold, train, matched) for threshold in candidates)
+    assert accuracy_at(found, train, matched) == best
+    result = evaluate_scores(test, matched, np.ones(80), threshold=found)
+    assert result.accuracy == pytest.approx(accuracy_at(found, test, matched))
+    assert result.thresholds.tolist() == [found]
+    assert f"{100 * result.accuracy:.2f} % at the threshold {found:.4g}" in str(result)
+    folds = np.arange(80) % 4
+    dealt = evaluate_scores(test, matched, folds, threshold=found)
+    expected = [accuracy_at(found, test[folds == k], matched[folds == k]) for k in range(4)]
+    np.testing.assert_allclose(dealt.fold_accuracies, expected)
+    assert dealt.standard_error == pytest.approx(np.std(expected, ddof=1) / 2)
+
+
+@pytest.mark.parametrize("threshold", [float("nan"), [0.1, 0.2]])
+def test_a_threshold_that_is_no_number_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"`threshold` must be a number\. Received: threshold="):
+        evaluate_scores([0.1, 0.2], [1, 0], [1, 1], threshold=threshold)
 
 
 @pytest.mark.parametrize("far", [0, -0.1, 1.5])

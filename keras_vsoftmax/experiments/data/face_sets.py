@@ -19,12 +19,22 @@ class FaceTest:
         root: the folder in which their images lie.
         missing: `"error"`, or `"skip"` for pairs without an image, see `verify`.
         flip: mean of the embeddings of an image and its mirror image, see `embed_images`.
+        threshold_pairs: `Pairs` on which the threshold is chosen, as on `pairsDevTrain.txt` for
+            LFW's View 1; `None` chooses one for each fold on the others.
     """
 
     pairs: Pairs
     root: object
     missing: str = "error"
     flip: bool = False
+    threshold_pairs: Pairs | None = None
+
+    def people(self):
+        """Every person that some pair names, as a set."""
+        return {person for pairs in self._lists() for person in pairs.people()}
+
+    def _lists(self):
+        return [pairs for pairs in (self.threshold_pairs, self.pairs) if pairs is not None]
 
     def check(self):
         """See before the training, and not after it, whether the images are there.
@@ -34,20 +44,26 @@ class FaceTest:
             ExperimentError: no pair is left.
         """
         try:
-            available_pairs(self.pairs, self.root, self.missing)
+            for pairs in self._lists():
+                available_pairs(pairs, self.root, self.missing)
         except ValueError as error:
             raise ExperimentError(str(error)) from error
 
     def run(self, model, batch_size):
         """The `VerificationResult` of a model."""
-        return verify(
-            model,
-            self.pairs,
-            self.root,
-            flip=self.flip,
-            batch_size=batch_size,
-            missing=self.missing,
-        )
+        threshold = None
+        for pairs in self._lists():
+            result = verify(
+                model,
+                pairs,
+                self.root,
+                flip=self.flip,
+                batch_size=batch_size,
+                missing=self.missing,
+                threshold=threshold,
+            )
+            threshold = result.best_threshold()
+        return result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +89,7 @@ class FaceSet:
                 f"{self.tree.root}: training needs two people. Received: {self.classes}"
             )
         for name, test in self.tests.items():
-            both = set(self.tree.people) & set(test.pairs.people())
+            both = set(self.tree.people) & test.people()
             if both:
                 raise ExperimentError(
                     f"{len(both)} people are on both sides, in the training set and in the pairs "
@@ -83,10 +99,10 @@ class FaceSet:
     def __str__(self):
         lines = [f"Train: {self.tree}"]
         for name, test in self.tests.items():
-            people = len(test.pairs.people())
+            people, folds = len(test.people()), len(np.unique(test.pairs.folds))
             lines.append(
                 f"Verify on {name}: {len(test.pairs):,} pairs of {people:,} people, "
-                f"{len(np.unique(test.pairs.folds))} folds; none of their names is trained on"
+                f"{folds} fold{'s' * (folds != 1)}; none of their names is trained on"
             )
         return "\n".join(lines)
 
@@ -113,6 +129,11 @@ class FaceSet:
                     "pairs": len(test.pairs),
                     "folds": np.unique(test.pairs.folds).tolist(),
                     "flip": test.flip,
+                    **(
+                        {}
+                        if test.threshold_pairs is None
+                        else {"threshold_pairs": len(test.threshold_pairs)}
+                    ),
                 }
                 for name, test in self.tests.items()
             },
@@ -145,15 +166,16 @@ def scores_path(folder, name):
 def summary(result):
     """The figures of a `VerificationResult` as JSON has them, those not supported as `None`."""
     return {
-        "accuracy": 100 * result.accuracy,
-        "standard_error": 100 * result.standard_error,
-        "fold_accuracies": (100 * result.fold_accuracies).tolist(),
+        "accuracy": _percent(result.accuracy),
+        "standard_error": _percent(result.standard_error),
+        "fold_accuracies": list(map(_percent, result.fold_accuracies.tolist())),
         "auc": result.auc,
         "equal_error_rate": 100 * result.equal_error_rate,
-        "tar_at_far": {
-            f"{far:g}": None if np.isnan(tar) else 100 * tar
-            for far, tar in result.tar_at_far.items()
-        },
+        "tar_at_far": {f"{far:g}": _percent(tar) for far, tar in result.tar_at_far.items()},
         "pairs": len(result.scores),
         "skipped": result.skipped,
     }
+
+
+def _percent(rate):
+    return None if np.isnan(rate) else 100 * rate

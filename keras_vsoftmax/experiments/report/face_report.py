@@ -57,12 +57,27 @@ def section(group):
             f"Verification on {name}, {test['pairs']:,} pairs in {len(test['folds'])} folds"
             + (f", {skipped} of them skipped" if skipped else "")
             + (", flip-augmented" if test["flip"] else "")
-            + ". Accuracy in %, mean over seeds, ± the standard error over the folds.",
+            + f". Accuracy in %, {_threshold(test)}.",
             "",
             *_table(name, test, group),
             "",
         ]
     return "\n".join(parts)
+
+
+def _threshold(test):
+    """What the accuracy of a test is."""
+    if "threshold_pairs" in test:
+        return f"mean over seeds, at the threshold of {test['threshold_pairs']:,} other pairs"
+    if len(test["folds"]) < 2:
+        return "which one fold does not have, since its threshold comes from the others"
+    return "mean over seeds, ± the standard error over the folds"
+
+
+def _mean(runs, key, digits=2, before="", absent=""):
+    """The mean of a figure in words, and of what the pairs do not support."""
+    values = [run[key] for run in runs]
+    return absent if None in values else f"{before}{statistics.fmean(values):.{digits}f}"
 
 
 def _table(name, test, group):
@@ -75,22 +90,23 @@ def _table(name, test, group):
         runs = [run["verification"][name] for run in group.get(head, {}).values()]
         if not (runs or head in known):
             continue
-        difference = paired_difference(
-            group, head, "accuracy", figure=lambda run, key: run["verification"][name][key]
-        )
+        difference = None
+        if all(run["accuracy"] is not None for run in runs):
+            difference = paired_difference(
+                group, head, "accuracy", figure=lambda run, key: run["verification"][name][key]
+            )
         row = [TITLES[head], "not run", "", "", "", *[""] * len(fars)]
         if runs:
-            accuracy, error, auc, eer = (
-                statistics.fmean(run[key] for run in runs)
-                for key in ("accuracy", "standard_error", "auc", "equal_error_rate")
-            )
-            row[1] = f"{accuracy:.2f} ± {error:.2f} (n = {len(runs)})"
-            row[2:5] = [interval(difference), f"{auc:.4f}", f"{eer:.2f}"]
-            for column, far in enumerate(fars, start=5):
-                values = [run["tar_at_far"][far] for run in runs]
-                row[column] = (
-                    "too few pairs" if None in values else f"{statistics.fmean(values):.2f}"
-                )
+            accuracy = _mean(runs, "accuracy", absent="one fold")
+            error = _mean(runs, "standard_error", before=" ± ")
+            row[1] = f"{accuracy}{error} (n = {len(runs)})"
+            row[2:5] = [
+                interval(difference),
+                _mean(runs, "auc", 4),
+                _mean(runs, "equal_error_rate"),
+            ]
+            rates = [run["tar_at_far"] for run in runs]
+            row[5:] = [_mean(rates, far, absent="too few pairs") for far in fars]
         if known:
             row.insert(1, f"{known[head]:.2f}" if head in known else "")
         lines.append(row)

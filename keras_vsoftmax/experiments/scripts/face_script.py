@@ -54,11 +54,12 @@ def read_pairs(reader, path):
         raise ExperimentError(str(error)) from error
 
 
-def face_test(pairs, root, args, missing="error"):
+def face_test(pairs, root, args, missing="error", threshold_pairs=None):
     """A `FaceTest` by the options, its images seen to be there."""
-    test = FaceTest(
-        pairs.first_of_each(QUICK_PAIRS) if args.quick else pairs, root, missing, args.flip
-    )
+    lists = (pairs, threshold_pairs)
+    if args.quick:
+        lists = [some and some.first_of_each(QUICK_PAIRS) for some in lists]
+    test = FaceTest(lists[0], root, missing, args.flip, lists[1])
     try:
         test.check()
     except FileNotFoundError as error:

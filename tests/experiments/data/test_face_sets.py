@@ -75,6 +75,30 @@ def test_measured_figures_are_those_of_the_protocol(faces, tmp_path):
         assert kept["matched"].tolist() == pairs.matched.tolist()
 
 
+def test_a_threshold_from_other_pairs(faces, tmp_path):
+    """LFW's View 1: one fold, and a threshold from another list."""
+    root, tree, pairs = faces
+    train, test = pairs.in_folds([1]), pairs.in_folds([2])
+    alone = face_data.FaceSet(tree, SHAPE, {"t": face_data.FaceTest(test, root)})
+    judged = face_data.FaceSet(
+        tree, SHAPE, {"t": face_data.FaceTest(test, root, threshold_pairs=train)}
+    )
+    model = model_of(tree)
+    figures = alone.measure(model, 5, tmp_path)["verification"]["t"]
+    assert (figures["accuracy"], figures["fold_accuracies"]) == (None, [None])
+    assert 0 <= figures["auc"] <= 1
+    measured = judged.measure(model, 5, tmp_path)["verification"]["t"]
+    threshold = verification.verify(model, train, root, verbose=0).best_threshold()
+    expected = verification.verify(model, test, root, threshold=threshold, verbose=0)
+    assert measured["accuracy"] == pytest.approx(100 * expected.accuracy)
+    assert measured["standard_error"] is None
+    assert judged.identity()["tests"]["t"]["threshold_pairs"] == len(train)
+    assert "1 fold; none of their names is trained on" in str(judged)
+    leak = Pairs((tree.images[0],), (tree.images[1],), [True], [1])
+    with pytest.raises(ExperimentError, match="1 people are on both sides"):
+        face_data.FaceSet(tree, SHAPE, {"t": face_data.FaceTest(test, root, threshold_pairs=leak)})
+
+
 def test_identity_tells_runs_apart(faces):
     root, tree, pairs = faces
     whole = face_data.FaceSet(tree, SHAPE, {"t": face_data.FaceTest(pairs, root)})

@@ -51,6 +51,21 @@ def test_tables_say_what_was_measured(make_record):
     assert len({line.count("|") for line in text.splitlines() if line[:1] == "|"}) == 1
 
 
+def test_one_fold_has_no_accuracy_unless_a_threshold_is_given(make_record):
+    runs = [_record(make_record, "softmax", seed, None, folds=1) for seed in (0, 1)]
+    for run in runs:
+        run["verification"]["lfw"]["standard_error"] = None
+    text = report.tables(runs)
+    assert "which one fold does not have" in text
+    assert _line(text, "| Softmax |").startswith("| Softmax | one fold (n = 2) |  | 0.9877 |")
+    for run in runs:
+        run["verification"]["lfw"]["accuracy"] = 96.0
+        run["data"]["tests"]["lfw"]["threshold_pairs"] = 2200
+    text = report.tables(runs)
+    assert "at the threshold of 2,200 other pairs" in text
+    assert _line(text, "| Softmax |").startswith("| Softmax | 96.00 (n = 2) |")
+
+
 def test_published_figures_stand_beside_all_pairs_only(make_record):
     whole, part = (_record(make_record, "softmax", 0, 97.0, folds) for folds in (10, 5))
     assert "Published" in report.tables([whole])

@@ -97,6 +97,17 @@ def test_lfw_by_folds(lfw, capsys):
     printed = capsys.readouterr().out
     assert "12 matched, 12 mismatched, 4 folds, 0 skipped" in printed
 
+    # LFW's View 1: one fold, and its threshold from other pairs.
+    lines = (lfw / "pairs.txt").read_text().splitlines()
+    (lfw / "train.txt").write_text("\n".join(["3", *lines[1:7]]))
+    (lfw / "test.txt").write_text("\n".join(["3", *lines[13:19]]))
+    view = ["--lfw", lfw / "images", "--pairs", lfw / "test.txt"]
+    _main("lfw", *view, "--model", folder / "last.keras")
+    assert "accuracy        not supported: one fold" in capsys.readouterr().out
+    view += ["--threshold-pairs", lfw / "train.txt"]
+    _main("lfw", *view, "--model", folder / "last.keras")
+    assert " % at the threshold " in capsys.readouterr().out
+
     # Complete runs are kept, and their figures drawn again.
     (lfw / "runs" / "roc-lfw-quick.png").unlink()
     _main("lfw", *options, "--seeds", 0, 1, "--resume")
