@@ -2,11 +2,19 @@
 
 import functools
 
+from keras_vsoftmax.backbones.acu import acu, acu_plain
 from keras_vsoftmax.backbones.densenet import densenet
+from keras_vsoftmax.backbones.maxout import maxout
+from keras_vsoftmax.backbones.nin import nin
 from keras_vsoftmax.backbones.plain import plain
+from keras_vsoftmax.backbones.recurrent_conv import recurrent_conv
 from keras_vsoftmax.backbones.resnet import resnet
 from keras_vsoftmax.backbones.sphereface import sphereface
 from keras_vsoftmax.backbones.wide_resnet import wide_resnet
+
+# (channels, kernel size, channels of the 1x1 convolutions) of each block; the head is the last.
+_NIN = ((192, 5, (160, 96)), (192, 5, (192, 192)), (192, 3, (192,)))
+_NIN_MNIST = ((96, 5, (64, 48)), (128, 5, (96, 48)), (128, 5, (96,)))
 
 _BUILDERS = {
     "plain_mnist": functools.partial(
@@ -30,6 +38,29 @@ _BUILDERS = {
     "wrn28_10": wide_resnet,
     "sphereface20": sphereface,
     "sphereface4": functools.partial(sphereface, depth=4),
+    # (channels, pieces, kernel size, padding, pool, max-norm) of each convolution.
+    "maxout_mnist": functools.partial(
+        maxout,
+        stages=((48, 2, 8, 0, 4, 0.9), (48, 2, 8, 3, 4, 1.9365), (24, 4, 5, 3, 2, 1.9365)),
+    ),
+    "maxout_cifar": functools.partial(
+        maxout,
+        stages=((96, 2, 8, 4, 4, 0.9), (192, 2, 8, 3, 4, 1.9365), (192, 2, 5, 3, 2, 1.9365)),
+        dense=(500, 5, 1.9),
+    ),
+    "maxout_svhn": functools.partial(
+        maxout,
+        stages=((64, 2, 5, 4, 3, 0.9), (128, 2, 5, 3, 3, 1.9365), (128, 2, 5, 3, 3, 1.9365)),
+        dense=(400, 5, 1.9),
+    ),
+    "nin": functools.partial(nin, blocks=_NIN),
+    "nin_mnist": functools.partial(nin, blocks=_NIN_MNIST),
+    "dsn": functools.partial(nin, blocks=_NIN, companions=True, name="dsn"),
+    "dsn_mnist": functools.partial(nin, blocks=_NIN_MNIST, companions=True, name="dsn"),
+    "genpool": functools.partial(nin, blocks=_NIN, pools=("tree", "gated"), name="genpool"),
+    "recurrent_conv": recurrent_conv,
+    "acu": acu,
+    "acu_plain": acu_plain,
 }
 
 NAMES = tuple(_BUILDERS)
@@ -48,15 +79,19 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
             decay means l2 * 2 * w added to the gradient, as in the published recipes; 0 for none.
         synchronized: batch normalisation over all replicas of a `tf.distribute` strategy.
         **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
-            `sphereface20`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding` (the plain
-            networks and SphereFace's).
+            `sphereface20`, `acu`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding`
+            (the plain networks and SphereFace's), `dropout` (maxout networks, those of the NIN
+            family, `recurrent_conv`), `input_dropout` (maxout networks), `pools` (the NIN
+            family: `nin`, `dsn`, `genpool`), `channels`, `iterations` and `normalization`
+            (`recurrent_conv`), `warmup` (`acu`).
 
     Returns:
-        A `keras.Model` from images to float embeddings of shape (batch, d).
+        A `keras.Model` from images to float embeddings of shape (batch, d). Those of `dsn` and
+        `dsn_mnist` are the last of several outputs, features at several depths.
 
     Raises:
-        ValueError: for an unknown identifier, a width that is not positive, or a depth that the
-            family has not.
+        ValueError: for an unknown identifier, a width that is not positive, or a depth, rate or
+            other knob that the family has not.
 
     Example:
 

@@ -26,9 +26,10 @@ class Layers:
             synchronized=synchronized,
         )
         # One regulariser object a kernel: Keras would save a shared one as such, and warn.
+        self.kernel_regularizer = lambda: keras.regularizers.L2(l2) if l2 else None
         self._kernel = lambda: {
             "kernel_initializer": "he_normal",
-            "kernel_regularizer": keras.regularizers.L2(l2) if l2 else None,
+            "kernel_regularizer": self.kernel_regularizer(),
             "use_bias": False,  # batch normalisation follows and would cancel it
         }
 
@@ -37,9 +38,8 @@ class Layers:
         return max(1, round(base * self.width))
 
     def conv(self, channels, size, strides=1, **overrides):
-        return keras.layers.Conv2D(
-            channels, size, strides=strides, padding="same", **{**self._kernel(), **overrides}
-        )
+        settings = {"strides": strides, "padding": "same", **self._kernel(), **overrides}
+        return keras.layers.Conv2D(channels, size, **settings)
 
     def dense(self, units, **overrides):
         return keras.layers.Dense(units, **{**self._kernel(), **overrides})
@@ -50,7 +50,25 @@ def prelu():
     return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
 
 
+def shortcut(x, channels, strides):
+    """The shortcut without parameters: every other pixel, new channels zero."""
+    if strides > 1:
+        x = keras.layers.MaxPooling2D(1, strides)(x)
+        x = keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
+    return x
+
+
 def pixels(input_shape):
     """The input and its values scaled to [-1, 1]: images go in as they are stored, 0 to 255."""
     image = keras.Input(input_shape, name="image")
     return image, keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+
+
+def check_rate(name, value):
+    """Refuse what is no share in [0, 1).
+
+    Raises:
+        ValueError: naming what was received.
+    """
+    if not 0 <= value < 1:
+        raise ValueError(f"`{name}` must be a number >= 0 and < 1. Received: {name}={value}")

@@ -69,6 +69,7 @@ SMALL = {
     "densenet40": {"depth": 7, "growth": 4},
     "wrn28_10": {"depth": 10, "widen": 2},
     "sphereface20": {"depth": 10},
+    "acu": {"depth": 8},
 }
 
 
@@ -122,7 +123,7 @@ def test_errors_say_what_was_received(arguments, message):
         backbones.get(*arguments)
 
 
-@pytest.mark.parametrize("identifier", ["resnet110", "densenet40", "wrn28_10"])
+@pytest.mark.parametrize("identifier", ["resnet110", "densenet40", "wrn28_10", "acu"])
 def test_a_depth_the_family_has_not(identifier):
     with pytest.raises(ValueError, match="Received: depth=9"):
         backbones.get(identifier, (32, 32, 3), depth=9)
