@@ -21,7 +21,6 @@ import numpy as np
 import tensorflow as tf
 
 import keras_vsoftmax
-from keras_vsoftmax import backbones
 
 SHAPES = [(128, 64, 10), (256, 128, 100), (256, 512, 1000), (256, 512, 10575)]
 # Seconds of one sample: many steps of a small head, few of a large one.
@@ -142,6 +141,8 @@ def main():
 
 
 def cifar10_network():
+    from keras_vsoftmax import backbones
+
     keras.utils.set_random_seed(0)
     return backbones.get("plain_cifar10", (32, 32, 3), width=0.25)
 

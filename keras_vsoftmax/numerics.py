@@ -9,15 +9,12 @@ import math
 import keras
 from keras import ops
 
+from keras_vsoftmax.utils.gradients import with_gradient
+
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
 # loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
 # the row for probabilities and divides by its sum, the products of gradient and row do.
 _GUARD_RATIO = 1e-3
-
-
-def upstream_gradient(args, upstream):
-    """The gradient that a custom gradient's function got: by position, or on torch by name."""
-    return args[-1] if upstream is None else upstream
 
 
 def product(features, kernel):
@@ -52,17 +49,14 @@ def norm(x, axis=-1):
         Float tensor with `axis` removed.
     """
 
-    @ops.custom_gradient
     def forward(x):
-        length = ops.sqrt(ops.sum(ops.square(x), axis=axis))
+        squared = ops.sum(ops.square(x), axis=axis)
+        return _root(squared), squared
 
-        def backward(*args, upstream=None):
-            g = upstream_gradient(args, upstream)
-            return x * ops.expand_dims(divide_or_zero(g, length), axis)
+    def backward(tensors, squared, g):
+        return (tensors[0] * ops.expand_dims(_over_root(g, squared), axis),)
 
-        return length, backward
-
-    return forward(x)
+    return with_gradient(forward, backward)(x)
 
 
 def label_norms(kernel, ids):
@@ -79,18 +73,16 @@ def label_norms(kernel, ids):
         Float tensor (...,).
     """
 
-    @ops.custom_gradient
     def forward(kernel, ids):
-        lengths = ops.sqrt(ops.sum(ops.square(kernel), axis=0))
+        squared = ops.sum(ops.square(kernel), axis=0)
+        return ops.take(_root(squared), ids), squared
 
-        def backward(*args, upstream=None):
-            g = ops.reshape(upstream_gradient(args, upstream), (-1,))
-            g = ops.segment_sum(g, ops.reshape(ids, (-1,)), num_segments=kernel.shape[1])
-            return kernel * divide_or_zero(g, lengths), None
+    def backward(tensors, squared, g):
+        kernel, ids = tensors
+        g = segment_sum(ops.reshape(g, (-1,)), ops.reshape(ids, (-1,)), kernel.shape[1])
+        return kernel * _over_root(g, squared), None
 
-        return ops.take(lengths, ids), backward
-
-    return forward(kernel, ids)
+    return with_gradient(forward, backward)(kernel, ids)
 
 
 def unit(x, axis=-1):
@@ -104,18 +96,16 @@ def unit(x, axis=-1):
         Float tensor like x.
     """
 
-    @ops.custom_gradient
     def forward(x):
         inverse = _inverse_norm(x, axis)
         y = x * inverse
+        return y, (y, inverse)
 
-        def backward(*args, upstream=None):
-            g = upstream_gradient(args, upstream)
-            return (g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse
+    def backward(tensors, kept, g):
+        y, inverse = kept
+        return ((g - y * ops.sum(g * y, axis=axis, keepdims=True)) * inverse,)
 
-        return y, backward
-
-    return forward(x)
+    return with_gradient(forward, backward)(x)
 
 
 def unit_class_logits(features, kernel):
@@ -131,22 +121,31 @@ def unit_class_logits(features, kernel):
         Float tensor (..., units).
     """
 
-    @ops.custom_gradient
-    def inverse_norms(kernel):
+    def forward(kernel):
         inverse = _inverse_norm(kernel, axis=0)
+        return inverse, inverse
 
-        def backward(*args, upstream=None):
-            g = upstream_gradient(args, upstream)
-            return (kernel * inverse) * (-g * ops.square(inverse))
+    def backward(tensors, inverse, g):
+        return ((tensors[0] * inverse) * (-g * ops.square(inverse)),)
 
-        return inverse, backward
-
-    return product(features, kernel) * ops.squeeze(inverse_norms(kernel), 0)
+    inverse = with_gradient(forward, backward)(kernel)
+    return product(features, kernel) * ops.squeeze(inverse, 0)
 
 
 def _inverse_norm(x, axis):
-    length = ops.sqrt(ops.sum(ops.square(x), axis=axis, keepdims=True))
-    return divide_or_zero(ops.ones_like(length), length)
+    squared = ops.sum(ops.square(x), axis=axis, keepdims=True)
+    return _over_root(ops.ones_like(squared), squared)
+
+
+def _root(squared):
+    """sqrt(squared), with the gradient 0 at 0: JAX's second derivatives go through it."""
+    positive = squared > 0
+    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+
+
+def _over_root(a, squared):
+    """a / sqrt(squared), and 0 with the gradient 0 where the square is 0."""
+    return a / ops.sqrt(ops.where(squared > 0, squared, float("inf")))
 
 
 def pick(x, ids):
@@ -162,17 +161,33 @@ def pick(x, ids):
         Float tensor (...,).
     """
 
-    @ops.custom_gradient
     def forward(x, ids):
-        picked = ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
+        picked = ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1)
+        return ops.squeeze(picked, -1), None
 
-        def backward(*args, upstream=None):
-            g = ops.expand_dims(upstream_gradient(args, upstream), -1)
-            return ops.where(label_mask(ids, x.shape[-1]), g, 0.0), None
+    def backward(tensors, _, g):
+        x, ids = tensors
+        return ops.where(label_mask(ids, x.shape[-1]), ops.expand_dims(g, -1), 0.0), None
 
-        return picked, backward
+    return with_gradient(forward, backward)(x, ids)
 
-    return forward(x, ids)
+
+def segment_sum(values, ids, segments):
+    """The sum of the values of each id, (segments,), in their dtype.
+
+    `keras.ops.segment_sum` computes in float32 under float64 on torch.
+
+    Args:
+        values: Float tensor (n,).
+        ids: int32 tensor (n,) with values in [0, segments).
+        segments: Integer.
+
+    Returns:
+        Float tensor (segments,).
+    """
+    if keras.backend.backend() == "torch":
+        return values.new_zeros(segments).index_add(0, ids, values)
+    return ops.segment_sum(values, ids, num_segments=segments)
 
 
 def label_mask(ids, units):
@@ -262,15 +277,17 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
     named |= {"ids": ids, "offset": offset}
     named = {name: value for name, value in named.items() if value is not None}
 
-    @ops.custom_gradient
-    def forward(*tensors):
+    def columns(tensors):
         given = dict(zip(named, tensors))
-        z, valid, ids = given["logits"], given["valid"], given.get("ids")
-        v, t, offset = (
+        return (
             ops.expand_dims(given[name], -1) if name in given else None
-            for name in ("virtual", "target", "offset")
+            for name in ("valid", "virtual", "target", "offset")
         )
-        mask = None if t is None else label_mask(ids, z.shape[-1])
+
+    def forward(*tensors):
+        z = tensors[0]
+        valid, v, t, offset = columns(tensors)
+        mask = None if t is None else label_mask(dict(zip(named, tensors))["ids"], z.shape[-1])
         modified = z if t is None else ops.where(mask, t, z)
         top = ops.max(modified, axis=-1, keepdims=True)
         if v is not None:
@@ -279,36 +296,36 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         centred = z - top
         exponentials = ops.exp(centred if t is None else ops.where(mask, t - top, centred))
         total = ops.sum(exponentials, axis=-1, keepdims=True)
+        virtual_exponential = None
         if v is not None:
             virtual_exponential = ops.exp(v - top)
             total = total + virtual_exponential
         shift = ops.log(total)
         if offset is not None:
             shift = shift + offset
-        output = centred - ops.where(ops.expand_dims(valid, -1), shift, float("nan"))
+        output = centred - ops.where(valid, shift, float("nan"))
+        return output, (output, top, mask, exponentials, virtual_exponential, total)
 
-        def backward(*args, upstream=None):
-            g = upstream_gradient(args, upstream)
-            keep = ops.cast(ops.expand_dims(valid, -1), g.dtype)
-            g = g * keep
-            row_sum = ops.sum(g, axis=-1, keepdims=True)
-            if guard:
-                tripped = _normalises_again(g, output, row_sum)
-                row_sum = ops.where(tripped, float("nan"), row_sum)
-            scale = -row_sum / total
-            others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
-            grads = {"logits": g + scale * others}
-            if v is not None:
-                grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
-            if t is not None:
-                grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
-            if offset is not None:
-                grads["offset"] = ops.squeeze(-row_sum, -1)
-            return tuple(grads.get(name) for name in named)
+    def backward(tensors, kept, g):
+        valid, v, t, offset = columns(tensors)
+        output, top, mask, exponentials, virtual_exponential, total = kept
+        g = g * ops.cast(valid, g.dtype)
+        row_sum = ops.sum(g, axis=-1, keepdims=True)
+        if guard:
+            tripped = _normalises_again(g, output, row_sum)
+            row_sum = ops.where(tripped, float("nan"), row_sum)
+        scale = -row_sum / total
+        others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
+        grads = {"logits": g + scale * others}
+        if v is not None:
+            grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
+        if t is not None:
+            grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
+        if offset is not None:
+            grads["offset"] = ops.squeeze(-row_sum, -1)
+        return tuple(grads.get(name) for name in named)
 
-        return output, backward
-
-    return forward(*named.values())
+    return with_gradient(forward, backward)(*named.values())
 
 
 def _normalises_again(g, output, row_sum):
@@ -337,9 +354,7 @@ def cosine(dot, length):
 
 def sine(cosine):
     """sqrt(1 - cosine^2) for an angle in [0, pi], with the gradient 0 at both ends."""
-    squared = (1 - cosine) * (1 + cosine)
-    positive = squared > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
+    return _root((1 - cosine) * (1 + cosine))
 
 
 def multiple_angle_margin(cosine, margin):

@@ -70,3 +70,49 @@ def losses_and_gradients(head, kernel, features, labels, loss=None):
 
     value, (by_features, by_kernel) = value_and_gradients(function, features, kernel)
     return np.asarray(value), by_features, by_kernel
+
+
+def penalty_and_gradients(function, *arrays, compiled=False):
+    """The sum of squares of the gradients of sum(function), and the gradients of that sum."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        def penalty(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                total = tf.reduce_sum(function(*tensors))
+            gradients = tape.gradient(total, tensors)
+            return sum(tf.reduce_sum(tf.square(gradient)) for gradient in gradients)
+
+        def value_and_grads(*tensors):
+            with tf.GradientTape() as tape:
+                tape.watch(tensors)
+                value = penalty(*tensors)
+            return value, tape.gradient(value, tensors)
+
+        if compiled:
+            value_and_grads = tf.function(value_and_grads, jit_compile=True)
+        value, gradients = value_and_grads(*[tf.convert_to_tensor(array) for array in arrays])
+    elif BACKEND == "jax":
+        import jax
+
+        every = tuple(range(len(arrays)))
+
+        def penalty(*tensors):
+            gradients = jax.grad(lambda *given: function(*given).sum(), every)(*tensors)
+            return sum((gradient**2).sum() for gradient in gradients)
+
+        value_and_grads = jax.value_and_grad(penalty, every)
+        if compiled:
+            value_and_grads = jax.jit(value_and_grads)
+        value, gradients = value_and_grads(*[jax.numpy.asarray(array) for array in arrays])
+    else:
+        import torch
+
+        tensors = [torch.tensor(array, requires_grad=True) for array in arrays]
+        first = torch.autograd.grad(function(*tensors).sum(), tensors, create_graph=True)
+        value = sum((gradient * gradient).sum() for gradient in first)
+        gradients = torch.autograd.grad(value, tensors)
+        value = value.detach()
+    to_numpy = keras.ops.convert_to_numpy
+    return float(to_numpy(value)), [to_numpy(gradient) for gradient in gradients]

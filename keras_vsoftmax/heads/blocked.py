@@ -4,7 +4,7 @@ The forward pass keeps a running log-sum over the blocks. The backward pass comp
 of a block again, and writes that block of the kernel's gradient. So four matrix products take
 the place of three, and the memory beside the kernel and its gradient is that of a few blocks.
 
-The notation is that of `ops`. With smoothing e, q is the row (1 - e) onehot(y) + e / units.
+The notation is that of `numerics`. With smoothing e, q is the row (1 - e) onehot(y) + e / units.
 """
 
 from typing import NamedTuple
@@ -13,6 +13,13 @@ from keras import ops as kops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.column_blocks import compiled, over_columns, write_columns
+from keras_vsoftmax.utils.gradients import differentiable_once, with_gradient
+
+_ONCE = (
+    "A head with block_size has no second derivatives: gradient penalties, and what else "
+    "differentiates its gradients again, need a head without blocks. "
+    "Received: a second derivative with block_size"
+)
 
 
 class _Knobs(NamedTuple):
@@ -51,21 +58,25 @@ def log_probs(
     """
     knobs = _Knobs(block_size, compute_dtype, virtual, label_smoothing)
 
-    @kops.custom_gradient
     def forward(x, kernel, ids, valid):
         # An eager TensorFlow tape records what happens in here, and cannot record the loop.
-        x, kernel = kops.stop_gradient(x), kops.stop_gradient(kernel)
-        output, *sums = _forward(x, kernel, ids, valid, knobs)
+        output, *sums = _forward(
+            kops.stop_gradient(x), kops.stop_gradient(kernel), ids, valid, knobs
+        )
+        return differentiable_once(output, (x, kernel), _ONCE), sums
 
-        def backward(*args, upstream=None):
-            g = numerics.upstream_gradient(args, upstream)
-            return *_backward(x, kernel, ids, valid, *sums, g, knobs), None, None
-
-        return output, backward
+    def backward(tensors, sums, g):
+        x, kernel, ids, valid = tensors
+        stopped = [kops.stop_gradient(tensor) for tensor in (x, kernel, ids, valid, *sums, g)]
+        gradients = _backward(*stopped, knobs)
+        once = (differentiable_once(each, (x, kernel, g), _ONCE) for each in gradients)
+        return *once, None, None
 
     leading = kops.shape(features)[:-1]
     x = kops.reshape(features, (-1, features.shape[-1]))
-    output = forward(x, kernel, kops.reshape(ids, (-1,)), kops.reshape(valid, (-1,)))
+    output = with_gradient(forward, backward)(
+        x, kernel, kops.reshape(ids, (-1,)), kops.reshape(valid, (-1,))
+    )
     return kops.reshape(output, (*leading, 2))
 
 
@@ -153,8 +164,8 @@ def _backward(x, kernel, ids, valid, partition, mean_column, mean_norm, g, knobs
         by_virtual = weight * kops.exp(x_norm * length - partition)
         by_length = by_virtual * x_norm
         # The gradient to W_c is W_c times these, and divided by ||W_c||.
-        label_factor = kops.segment_sum(
-            numerics.divide_or_zero((1 - e) * by_length, label_norm), ids, num_segments=units
+        label_factor = numerics.segment_sum(
+            numerics.divide_or_zero((1 - e) * by_length, label_norm), ids, units
         )
         every_factor = e / units * kops.sum(by_length)
 

@@ -22,6 +22,7 @@ KNOBS = {
 }
 SCALED = ("normface", "angular_normface", "arcface", "cosface")
 TAKES_ROWS = ("softmax", "virtual")
+ANNEALED = ("large_margin", "angular", "angular_normface")
 
 
 def make(name, kernel, label_smoothing=0.0, lam=None, **knobs):

@@ -112,9 +112,7 @@ def test_float64(name, smoothing):
     np.testing.assert_allclose(-output[:, 0], truth, rtol=1e-12)
     true_by_x, true_by_w = true_gradients(name, features, kernel, ids, smoothing)
     np.testing.assert_allclose(by_features, true_by_x, rtol=1e-10, atol=1e-12)
-    # Keras's segment_sum computes in float32 on torch.
-    tolerance = 1e-7 if BACKEND == "torch" else 1e-12
-    np.testing.assert_allclose(by_kernel, true_by_w, rtol=1e-7, atol=tolerance)
+    np.testing.assert_allclose(by_kernel, true_by_w, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
