@@ -5,6 +5,7 @@ The heads, the loss and `Classifier` read labels through this module, so that th
 
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -16,15 +17,17 @@ class Labels(NamedTuple):
     """Labels after interpretation.
 
     Exactly one of `ids` and `rows` is given. Where `valid` is False the id or row was bad, and
-    a harmless one stands in its place, so that look-ups stay in range.
+    a harmless one stands in its place, so that look-ups stay in range; so it does where the id
+    is that of the ignored class, which is valid.
     """
 
     ids: Any  # int32, (...,), or None
     rows: Any  # float, (..., units), or None
     valid: Any  # bool, (...,)
+    ignored: Any = None  # bool, (...,), or None where no class is ignored
 
 
-def interpret(labels, units, leading_shape, dtype, accept_rows=True):
+def interpret(labels, units, leading_shape, dtype, accept_rows=True, ignore_class=None):
     """Reads class ids of shape (...,) or (..., 1), or rows of shape (..., units).
 
     Args:
@@ -33,38 +36,65 @@ def interpret(labels, units, leading_shape, dtype, accept_rows=True):
         leading_shape: Static shape of the features, or of the predictions, without the last
             dimension. `None` stands for an unknown size.
         dtype: Float dtype in which rows are returned.
-        accept_rows: Whether rows are allowed.
+        accept_rows: Whether soft rows are allowed. Where not, one-hot rows are read as the ids
+            they are, and other rows are not valid.
+        ignore_class: Id that is allowed besides 0 to units - 1, and marked as ignored.
 
     Returns:
         A `Labels`.
 
     Raises:
-        ValueError: If the shape of the labels fits neither form, or they are rows where rows
-            are not allowed.
+        ValueError: If the shape of the labels fits neither form.
     """
-    if is_rows(labels.shape, units, leading_shape, accept_rows):
+    if is_rows(labels.shape, units, leading_shape):
         rows = ops.cast(labels, dtype)
+        if not accept_rows:
+            ids = ops.cast(ops.argmax(rows, axis=-1), "int32")
+            valid = ops.all(ops.equal(rows, ops.one_hot(ids, units, dtype=dtype)), axis=-1)
+            return Labels(ids, None, valid)
         off = ops.abs(ops.sum(rows, axis=-1) - 1)
         valid = ops.logical_and(ops.all(rows >= 0, axis=-1), off <= ROW_SUM_TOLERANCE)
         rows = ops.where(ops.expand_dims(valid, -1), rows, 1 / units)
         return Labels(None, rows, valid)
     if len(labels.shape) > len(leading_shape):
         labels = ops.squeeze(labels, axis=-1)
-    kind = labels.dtype if isinstance(labels.dtype, str) else str(labels.dtype)
-    if "bool" in kind:
-        labels = ops.cast(labels, "int32")
+    labels = _comparable(labels)
     valid = ops.logical_and(labels >= 0, labels < units)
-    if "float" in kind:
+    if "float" in _kind(labels):
         valid = ops.logical_and(valid, ops.equal(labels, ops.floor(labels)))
     ids = ops.cast(ops.where(valid, labels, 0), "int32")
-    return Labels(ids, None, valid)
+    if ignore_class is None:
+        return Labels(ids, None, valid)
+    # What is unsigned still, of 32 and 64 bits, holds no negative id, and would wrap it.
+    held = ignore_class >= 0 or "uint" not in _kind(labels)
+    ignored = ops.equal(labels, ignore_class) if held else ops.zeros_like(valid)
+    ids = ops.where(ignored, 0, ids)
+    return Labels(ids, None, ops.logical_or(valid, ignored), ignored)
 
 
-def is_rows(shape, units, leading_shape, accept_rows=True):
+def _comparable(ids):
+    """Ids in a dtype that holds every number they are compared with, and no wider one.
+
+    A narrow one does not: 256 classes wrap to 0 in uint8, and 2,049 round to 2,048 in float16.
+    Ids end as int32, so that integers of 8 and 16 bits cost nothing that was not needed.
+    """
+    kind = _kind(ids)
+    if kind in ("bool", "int8", "uint8", "int16", "uint16"):
+        return ops.cast(ids, "int32")
+    if kind in ("float16", "bfloat16"):
+        return ops.cast(ids, "float32")
+    return ids
+
+
+def _kind(tensor):
+    return keras.backend.standardize_dtype(tensor.dtype)
+
+
+def is_rows(shape, units, leading_shape):
     """Whether labels of this static shape are rows (True) or class ids (False).
 
     Raises:
-        ValueError: If the shape fits neither form, or rows are not allowed.
+        ValueError: If the shape fits neither form.
     """
     if getattr(shape, "rank", 0) is None:
         raise ValueError(
@@ -80,8 +110,6 @@ def is_rows(shape, units, leading_shape, accept_rows=True):
         if len(shape) == rank or shape[rank:] == (1,):
             return False
         if shape[rank:] == (units,):
-            if not accept_rows:
-                _refuse_rows(shape)
             return True
     expected = ", ".join("?" if size is None else str(size) for size in leading_shape)
     raise ValueError(
@@ -106,12 +134,14 @@ def check_array(labels, units, rank=None, ignore_class=None, accept_rows=True):
         rank: How many leading dimensions there are. Where it is not known (None), labels whose
             last dimension is `units` pass if they are good ids, or if they are good rows.
         ignore_class: Id that is allowed besides 0 to units - 1.
-        accept_rows: Whether rows are allowed.
+        accept_rows: Whether soft rows are allowed; where not, rows must be one-hot.
 
     Raises:
         ValueError: Naming the first label that is no class id, or no row of probabilities.
     """
     labels = _to_numpy(labels)
+    if labels.dtype.name in ("float16", "bfloat16"):  # which would round the number of classes
+        labels = labels.astype("float32")
     if labels.dtype.kind not in "biuf":
         raise ValueError(
             "Labels must be integers, integral floats, or rows of probabilities. "
@@ -123,9 +153,7 @@ def check_array(labels, units, rank=None, ignore_class=None, accept_rows=True):
     if rows and rank is None:
         rows = not _good_ids(labels, units, ignore_class).all()
     if rows:
-        if not accept_rows:
-            _refuse_rows(labels.shape)
-        _check_rows(labels)
+        _check_rows(labels, accept_rows)
         return
     good = _good_ids(labels, units, ignore_class)
     if not good.all():
@@ -146,24 +174,22 @@ def _good_ids(ids, units, ignore_class):
     return good if ignore_class is None else good | (ids == ignore_class)
 
 
-def _refuse_rows(shape):
-    raise ValueError(
-        "This head takes class ids only. Rows of probabilities are for `softmax` and `virtual`, "
-        f"without block_size. Received: labels.shape={tuple(shape)}"
-    )
-
-
-def _check_rows(rows):
+def _check_rows(rows, accept_soft):
     rows = rows.astype("float64")
     with np.errstate(invalid="ignore"):
         good = (rows >= 0).all(-1) & (np.abs(rows.sum(-1) - 1) <= ROW_SUM_TOLERANCE)
+        expected = f"probabilities: not negative, and 1 in sum within {ROW_SUM_TOLERANCE}"
+        if not accept_soft:
+            good &= ((rows == 0) | (rows == 1)).all(-1)
+            expected = "one-hot, since this head takes class ids only (soft rows are for `softmax` "
+            expected += "and `virtual`, without block_size)"
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
         raise ValueError(
-            "Rows of labels must be probabilities: not negative, and 1 in sum within "
-            f"{ROW_SUM_TOLERANCE}. Received: at index {where} a row with the smallest entry "
-            f"{rows[where].min():g} and the sum {rows[where].sum():g}, one of "
-            f"{int((~good).sum())} bad rows among {good.size}. Nothing was trained."
+            f"Rows of labels must be {expected}. Received: at index {where} a row with the "
+            f"smallest entry {rows[where].min():g}, the largest {rows[where].max():g} and the sum "
+            f"{rows[where].sum():g}, one of {int((~good).sum())} bad rows among {good.size}. "
+            "Nothing was trained."
         )
 
 

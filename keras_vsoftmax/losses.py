@@ -55,25 +55,24 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):
-        units = y_pred.shape[-1]
-        ignored = None
-        if self.ignore_class is not None:
-            ignored = kops.equal(y_true, self.ignore_class)
-            y_true = kops.where(ignored, 0, y_true)
-        labels = label_lib.interpret(y_true, units, tuple(y_pred.shape)[:-1], y_pred.dtype)
+        labels = label_lib.interpret(
+            y_true,
+            y_pred.shape[-1],
+            tuple(y_pred.shape)[:-1],
+            y_pred.dtype,
+            ignore_class=self.ignore_class,
+        )
         if labels.rows is None:
             values = -numerics.pick(y_pred, labels.ids)
         else:
             values = -kops.sum(labels.rows * y_pred, axis=-1)
         values = kops.where(labels.valid, values, float("nan"))
-        if ignored is None:
+        if labels.ignored is None:
             return values
-        if len(ignored.shape) > len(values.shape):
-            ignored = kops.squeeze(ignored, axis=-1)
-        values = kops.where(ignored, 0.0, values)
+        values = kops.where(labels.ignored, 0.0, values)
         # How Keras takes the mask of its own `ignore_class` to the reduction. It has no public
         # name, and an attribute cannot be set on a tensor that JAX traces.
-        set_keras_mask(values, kops.logical_not(ignored))
+        set_keras_mask(values, kops.logical_not(labels.ignored))
         return values
 
     def get_config(self):

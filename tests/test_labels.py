@@ -76,6 +76,53 @@ def test_arrays_with_an_ignored_class():
         labels.check_array([0, 254], 3, ignore_class=255)
 
 
-def test_arrays_of_rows_for_a_margin_head():
-    with pytest.raises(ValueError, match="takes class ids only"):
-        labels.check_array(np.eye(3), 3, rank=1, accept_rows=False)
+@pytest.mark.parametrize("rank", [1, None])
+def test_arrays_of_rows_for_a_margin_head(rank):
+    labels.check_array(np.eye(3), 3, rank=rank, accept_rows=False)
+    labels.check_array(np.eye(3, dtype="uint8"), 3, rank=rank, accept_rows=False)
+    for bad in ([[0.5, 0.5, 0.0]], [[0.0, 2.0, -1.0]], [[1.0, 1.0, 0.5]], [[np.nan, 0.0, 1.0]]):
+        with pytest.raises(ValueError, match=r"must be one-hot.*Received: at index \(0,\)"):
+            labels.check_array(bad, 3, rank=rank, accept_rows=False)
+
+
+def test_rows_that_are_read_as_ids():
+    rows = np.array([[0, 1], [0.4, 0.6], [2, -1], [1, 1], [0, 0], [np.nan, 1], [1, 0]], "float32")
+    read = labels.interpret(kops.convert_to_tensor(rows), 2, (7,), "float32", accept_rows=False)
+    assert read.rows is None
+    assert kops.convert_to_numpy(read.valid).tolist() == [True, *[False] * 5, True]
+    assert kops.convert_to_numpy(read.ids)[[0, 6]].tolist() == [1, 0]
+
+
+NARROW = [("uint8", 256, 255), ("uint8", 300, 255), ("int8", 128, 127), ("int8", 200, 127)]
+NARROW += [("uint16", 65536, 65535), ("int16", 32768, 32767), ("uint32", 10, 9)]
+NARROW += [("float16", 2049, 2048)]
+
+
+@pytest.mark.parametrize(("dtype", "units", "largest"), NARROW)
+@pytest.mark.parametrize("ignored", [None, -1, 300, 1])
+def test_narrow_dtypes_do_not_wrap(dtype, units, largest, ignored):
+    """Neither the number of classes nor the ignored id need fit into the dtype of the labels."""
+    array = np.array([0, 1, largest], dtype)
+    labels.check_array(array, units, ignore_class=ignored)
+    read = labels.interpret(
+        kops.convert_to_tensor(array), units, (3,), "float32", ignore_class=ignored
+    )
+    assert kops.convert_to_numpy(read.valid).tolist() == [True] * 3
+    ids = [0, 0 if ignored == 1 else 1, largest]
+    assert kops.convert_to_numpy(read.ids).tolist() == ids
+    if ignored is not None:
+        assert kops.convert_to_numpy(read.ignored).tolist() == [False, ignored == 1, False]
+
+
+@pytest.mark.parametrize(("dtype", "ignored"), [("int8", -1), ("uint8", 255), ("float16", -1)])
+def test_ignored_ids_of_narrow_dtypes(dtype, ignored):
+    array = np.array([0, ignored, 2]).astype(dtype)
+    read = labels.interpret(kops.convert_to_tensor(array), 3, (3,), "float32", ignore_class=ignored)
+    assert kops.convert_to_numpy(read.ignored).tolist() == [False, True, False]
+    assert kops.convert_to_numpy(read.valid).tolist() == [True] * 3
+    read = labels.interpret(kops.convert_to_tensor(array), 3, (3,), "float32")
+    assert kops.convert_to_numpy(read.valid).tolist() == [True, False, True]
+
+
+def test_arrays_of_bfloat16():
+    labels.check_array(kops.cast(np.array([0, 256]), "bfloat16"), 257)

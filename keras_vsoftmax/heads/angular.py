@@ -23,7 +23,7 @@ class AngularSoftmax(AnnealedMarginHead):
         lambda_min: Float, at least 0. Floor of lambda.
         **kwargs: As for `LargeMarginSoftmax`.
 
-    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
     Example:
 

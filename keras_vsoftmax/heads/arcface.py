@@ -28,7 +28,7 @@ class ArcFace(NormFace, MarginHead):
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
             `label_smoothing`, and the arguments of `keras.layers.Layer`.
 
-    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
     Example:
 

@@ -37,8 +37,8 @@ class Head(keras.layers.Layer):
 
     Call arguments:
         inputs: Features (..., d).
-        labels: Class ids, integers or integral floats, of shape (...,) or (..., 1). Rows of
-            probabilities (..., units), one-hot or soft, for `softmax` and `virtual` only.
+        labels: Class ids, integers or integral floats, of shape (...,) or (..., 1), or one-hot
+            rows (..., units); soft rows of probabilities for `softmax` and `virtual` only.
             Needed in training.
         training: Boolean.
 
@@ -46,7 +46,8 @@ class Head(keras.layers.Layer):
     dtype.
     """
 
-    # Whether labels may be rows of probabilities. A margin has no meaning for them.
+    # Whether labels may be soft rows. A margin has no meaning for them: it takes one-hot rows as
+    # the ids they are.
     accepts_rows = False
 
     def __init__(
@@ -128,7 +129,7 @@ class Head(keras.layers.Layer):
 
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
-            label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1], self.accepts_rows)
+            label_lib.is_rows(labels.shape, self.units, inputs.shape[:-1])
         labels_shape = None if labels is None else labels.shape
         return keras.KerasTensor(
             self.compute_output_shape(inputs.shape, labels_shape), self.output_dtype

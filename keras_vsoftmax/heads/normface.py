@@ -21,7 +21,7 @@ class NormFace(Head):
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
             `label_smoothing`, and the arguments of `keras.layers.Layer`.
 
-    Call arguments and output: see `VirtualSoftmax`; labels are class ids only.
+    Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
     Example:
 

@@ -57,7 +57,7 @@ class VirtualSoftmax(VirtualClass, BlockableHead):
             virtual logit is that of q, so that smoothing ids is the same as passing q.
         block_size: Integer, or None. With it the head goes over the classes in blocks of this
             size (2,048 is a good one), and never holds the logits of a batch, forward or
-            backward. It takes class ids only then, and with labels given its output is
+            backward. It takes no soft rows then, and with labels given its output is
             (..., 2), in training and outside: the log-probability of the label, and the highest
             among the other classes. The loss and its gradients are the same. `Classifier`
             gives loss and metrics the label 0; a functional model is trained with zeros.

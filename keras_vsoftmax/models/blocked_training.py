@@ -26,22 +26,23 @@ class BlockedTraining:
         super().compile(loss=loss, metrics=metrics, weighted_metrics=weighted_metrics, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        return super().compute_loss(x, self._column(y), y_pred, sample_weight, training)
+        return super().compute_loss(x, self._column(y, y_pred), y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        return super().compute_metrics(x, self._column(y), y_pred, sample_weight)
+        return super().compute_metrics(x, self._column(y, y_pred), y_pred, sample_weight)
 
     @property
     def _in_blocks(self):
         return getattr(self.head, "block_size", None) is not None
 
-    def _column(self, y):
+    def _column(self, y, y_pred):
         """The labels' column in the head's output, or the ignored id."""
         if not self._in_blocks:
             return y
-        column = ops.zeros_like(y, dtype="int32")
         ignored = getattr(self.loss, "ignore_class", None)
-        return column if ignored is None else ops.where(ops.equal(y, ignored), ignored, column)
+        labels = self._interpret(y, y_pred)
+        column = ops.zeros_like(labels.ids)
+        return column if ignored is None else ops.where(labels.ignored, ignored, column)
 
 
 def _refuse_top_k(metric):

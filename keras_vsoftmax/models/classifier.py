@@ -159,18 +159,23 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         labels = self._interpret(y, y_pred)
         invalid = kops.cast(kops.logical_not(labels.valid), "float32")
         self._invalid_labels.update_state(kops.sum(invalid))
-        return super().compute_metrics(x, self._for_metrics(y, labels), y_pred, sample_weight)
-
-    def _interpret(self, y, y_pred):
-        if self._ignore_class() is not None:
-            y = kops.where(kops.equal(y, self._ignore_class()), 0, y)
-        return label_lib.interpret(
-            y, self.head.units, tuple(y_pred.shape)[:-1], y_pred.dtype, self.head.accepts_rows
+        return super().compute_metrics(
+            x, self._for_metrics(y, labels, y_pred), y_pred, sample_weight
         )
 
-    def _for_metrics(self, y, labels):
+    def _interpret(self, y, y_pred):
+        return label_lib.interpret(
+            y,
+            self.head.units,
+            tuple(y_pred.shape)[:-1],
+            y_pred.dtype,
+            self.head.accepts_rows,
+            self._ignore_class(),
+        )
+
+    def _for_metrics(self, y, labels, y_pred):
         """Labels in the form for which Keras made the metrics: that of the first labels."""
-        rows = labels.rows is not None
+        rows = label_lib.is_rows(y.shape, self.head.units, tuple(y_pred.shape)[:-1])
         if self._metrics_take_rows is None:
             self._metrics_take_rows = rows
         if rows == self._metrics_take_rows or self._compile_metrics is None:
@@ -306,8 +311,9 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
 
     def _describe_invalid(self, count):
         return (
-            f"{count} of them were no class id from 0 to {self.head.units - 1} and no row of "
-            f"{self.head.units} probabilities, so that the loss is NaN."
+            f"{count} of them were no class id from 0 to {self.head.units - 1} and no "
+            f"{'' if self.head.accepts_rows else 'one-hot '}row of {self.head.units} "
+            "probabilities, so that the loss is NaN."
         )
 
     # Using what was trained.

@@ -122,6 +122,37 @@ def test_ids_of_any_number_type(dtype):
         np.testing.assert_array_equal(got[0], expected[0])
 
 
+@pytest.mark.parametrize(
+    ("dtype", "units"),
+    [
+        *(("uint8", units) for units in (200, 256, 300)),
+        *(("int8", units) for units in (100, 128, 300)),
+        ("uint16", 2**16),
+        ("int16", 2**15),
+        ("uint32", 300),
+        ("float16", 2049),
+        ("bfloat16", 257),
+    ],
+)
+def test_narrow_ids_of_more_classes_than_their_dtype_counts(dtype, units):
+    if dtype == "bfloat16":
+        largest = 256
+    elif dtype == "float16":
+        largest = 2048
+    else:
+        largest = min(units - 1, np.iinfo(dtype).max)
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(3, 4)).astype("float32")
+    kernel = rng.normal(size=(4, units)).astype("float32")
+    ids = np.array([0, largest, largest // 2])
+    expected = losses_and_gradients(cases.make("virtual", kernel), kernel, features, ids)
+    given = kops.cast(ids, dtype) if dtype == "bfloat16" else ids.astype(dtype)
+    got = losses_and_gradients(cases.make("virtual", kernel), kernel, features, given)
+    assert np.isfinite(got[0]).all()
+    for one, other in zip(got, expected):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("bad", [-1, 7, 2.5, float("nan"), 2**31 - 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bad_id_makes_its_row_nan_and_no_gradient(name, bad):
@@ -320,13 +351,30 @@ def test_labels_of_a_shape_that_does_not_fit(shape):
         )
 
 
+@pytest.mark.parametrize("dtype", ["float32", "uint8", "int32"])
 @pytest.mark.parametrize("name", MARGIN_HEADS)
-def test_margin_heads_refuse_rows_when_traced(name):
-    rows = np.eye(5, dtype="float32")[:2]
-    with pytest.raises(ValueError, match="takes class ids only"):
-        heads.get(name, 5)(np.ones((2, 4), "float32"), rows, training=True)
-    with pytest.raises(ValueError, match="takes class ids only"):
-        heads.get(name, 5)(keras.Input((4,)), keras.Input((5,)))
+def test_margin_heads_take_one_hot_rows_as_the_ids_they_are(name, dtype):
+    features, kernel, ids = points()
+    head = cases.make(name, kernel, **cases.KNOBS[name])
+    by_ids = losses_and_gradients(head, kernel, features, ids)
+    by_rows = losses_and_gradients(head, kernel, features, np.eye(7, dtype=dtype)[ids])
+    for one, other in zip(by_ids, by_rows):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    assert heads.get(name, 5)(keras.Input((4,)), keras.Input((5,))).shape == (None, 5)
+
+
+@pytest.mark.parametrize("name", MARGIN_HEADS)
+def test_margin_heads_make_soft_rows_nan_and_no_gradient(name):
+    features, kernel, ids = points()
+    rows = np.eye(7, dtype="float32")[ids]
+    rows[3] = 0.7 * rows[3] + 0.3 / 7
+    rows[5] = 2 * rows[5]
+    head = cases.make(name, kernel, **cases.KNOBS[name])
+    value, by_features, by_kernel = losses_and_gradients(head, kernel, features, rows)
+    assert np.isnan(value[[3, 5]]).all()
+    assert np.isfinite(np.delete(value, [3, 5])).all()
+    assert (by_features[[3, 5]] == 0).all()
+    assert np.isfinite(by_kernel).all()
 
 
 def test_features_without_a_last_dimension():

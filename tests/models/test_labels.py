@@ -167,15 +167,63 @@ def test_no_labels(call):
     model.fit(x, y, verbose=0)
 
 
-def test_rows_for_a_margin_head():
-    x, y = tiny.data(8)
-    rows = np.eye(3, dtype="float32")[y]
-    model = tiny.classifier("arcface")
+@pytest.mark.parametrize("arguments", [("arcface", {}), ("virtual", {"block_size": 2})])
+def test_one_hot_rows_where_soft_ones_have_no_meaning(arguments):
+    x, y = tiny.data()
+    name, knobs = arguments
+    losses = []
+    for labels_of in (lambda y: y, lambda y: np.eye(3, dtype="float32")[y]):
+        for make in (lambda x, y: (x, y), lambda x, y: (tiny.Batches(x, y),)):
+            model = tiny.classifier(name, head_arguments=knobs, metrics=["accuracy"])
+            quiet = {"shuffle": False, "verbose": 0}
+            if len(make(x, y)) == 2:
+                quiet["batch_size"] = 8
+            history = model.fit(*make(x, labels_of(y)), epochs=2, **quiet).history
+            evaluated = model.evaluate(*make(x, labels_of(y)), verbose=0)
+            losses.append([*history["loss"], *history["accuracy"], *evaluated])
+    for loss in losses[1:]:
+        np.testing.assert_allclose(loss, losses[0], rtol=1e-5)
+
+
+def test_soft_rows_for_a_margin_head_are_refused():
+    x, y = tiny.data()
+    rows = 0.9 * np.eye(3, dtype="float32")[y] + 0.1 / 3
+    model = tiny.classifier("arcface", metrics=["accuracy"])
+    before = tiny.weights(model)
     for call in (model.fit, model.evaluate):
-        for data in ((x, rows), (tiny.Batches(x, rows),)):
-            with pytest.raises(ValueError, match=r"class ids only.*Received: labels.shape="):
-                call(*data, verbose=0)
-    model.fit(x, y, verbose=0)
+        with pytest.raises(ValueError, match=r"one-hot.*Received: at index.*Nothing was trained"):
+            call(x, rows, verbose=0)
+        with pytest.raises(ValueError, match=r"met bad labels.*no one-hot row of 3"):
+            call(tiny.Batches(x, rows), verbose=0)
+    for one, other in zip(before, tiny.weights(model)):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("name", ["arcface", "virtual"])
+def test_behind_the_wrapper_of_scikit_learn(name):
+    pytest.importorskip("sklearn")
+    x, y = tiny.data()
+    wrapped = keras.wrappers.SKLearnClassifier(
+        tiny.classifier(name), fit_kwargs={"epochs": 30, "verbose": 0}
+    )
+    wrapped.fit(x, np.array(["a", "b", "c"])[y])
+    assert (wrapped.predict(x) == np.array(["a", "b", "c"])[y]).mean() > 0.9
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16"])
+@pytest.mark.parametrize("ignored", [None, -1, 255])
+def test_narrow_labels_of_many_classes(dtype, ignored):
+    x, y = tiny.data()
+    y = (y + 120).astype(dtype)
+    loss = keras_vsoftmax.VirtualSoftmaxLoss(ignore_class=ignored)
+    losses = []
+    for labels_given in (y, y.astype("int32")):
+        for data in ((x, labels_given), (tiny.Batches(x, labels_given),)):
+            model = tiny.classifier(units=256, loss=loss)
+            quiet = {"shuffle": False, "verbose": 0, **({"batch_size": 8} if len(data) > 1 else {})}
+            losses.append(model.fit(*data, **quiet).history["loss"])
+    for given in losses[1:]:
+        np.testing.assert_allclose(given, losses[0], rtol=1e-6)
 
 
 def test_training_a_head_without_labels():
