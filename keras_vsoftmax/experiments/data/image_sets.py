@@ -110,6 +110,19 @@ def load(name, data_dir, limit=(None, None)):
     return _checked(_read_tfds(spec, path, limit), spec, f"tensorflow-datasets {spec.tfds}")
 
 
+def load_npz(name, data_dir, limit=(None, None)):
+    """Read `DATA_DIR/NAME.npz`, whatever the shape of its images and the number of its classes.
+
+    Args and errors are those of `load`.
+    """
+    path = pathlib.Path(data_dir) / f"{name}.npz"
+    arrays = _read_npz(path, limit)
+    images, labels = arrays[0], np.concatenate([np.ravel(arrays[1]), np.ravel(arrays[3])])
+    shape = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1)
+    classes = int(labels.max()) + 1 if labels.size and labels.dtype.kind in "iu" else 0
+    return _checked(arrays, Spec(shape, classes, tfds=""), f"{path}")
+
+
 def synthetic(name, limit):
     """Data of the set's shape that a network can learn: a pattern a class, under noise."""
     spec = SPECS[name]

@@ -110,6 +110,20 @@ def test_scripts_in_quick_mode(tmp_path, capsys, script, options, left):
 
 
 @pytest.mark.slow
+def test_classes_that_are_not_trained_on(npz, capsys):
+    (npz / "cifar100.npz").rename(npz / "birds.npz")
+    options = [*TINY, "--heads", "virtual", "--data-dir", npz, "--out", npz / "runs"]
+    _main("unseen_classes", *options, "--set", "birds", "--unseen", 60)
+    assert "classes that were not trained on, leave-one-out" in capsys.readouterr().out
+    (record,) = records.find([npz / "runs"])
+    assert record["recipe"]["name"] == "unseen-60-of-birds"
+    found = record["retrieval"]
+    assert found["queries"] + found["left_out"] == record["data"]["unseen_images"] > 0
+    assert _fails("unseen_classes", *options, "--set", "birds", "--unseen", 99) == 1
+    assert "Received: 99 left out" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_tensorflow_datasets_feed_a_script(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     with tfds.testing.mock_data(num_examples=130):

@@ -1,0 +1,66 @@
+"""Retrieval among classes that were not trained on: the others of CIFAR100, or of any set.
+
+Trains on the first 80 classes of CIFAR100 and searches among the test images of the last 20, each
+in turn among the others: recall@K, R-precision, MAP@R, MRR, whether one cosine separates same from
+different (pair AUC), and whether clusters are classes (NMI, AMI). The test error in the table is
+that of the classes that were trained on.
+
+Nothing was published about this. Recipe: that of cifar100.py.
+
+    python examples/unseen_classes.py --heads softmax virtual arcface --seeds 0 1 2
+    python examples/unseen_classes.py --set birds --data-dir sets --unseen 100
+    python examples/unseen_classes.py --quick
+
+--set NAME takes DIR/NAME.npz (x_train, y_train, x_test, y_test as in keras.datasets), whatever the
+shape of its images and the number of its classes; the last --unseen of them are left out. Two
+cores train a small network in a minute or two a head:
+
+    python examples/unseen_classes.py --backbone plain_small --width 0.25 --batch-size 64 \
+        --learning-rate 0.05 --epochs 5
+"""
+
+import dataclasses
+
+from keras_vsoftmax.experiments.data import image_sets
+from keras_vsoftmax.experiments.data.unseen import leave_out
+from keras_vsoftmax.experiments.report import retrieval_report
+from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.training import recipes
+
+
+def load(recipe, args):
+    if args.synthetic or args.set in image_sets.SPECS:
+        images = script.image_set(recipe, args)
+    else:
+        limit = options.QUICK_LIMIT if args.quick else (None, None)
+        images = image_sets.load_npz(args.set, args.data_dir, limit)
+    return leave_out(images, args.unseen)
+
+
+def main(argv=None):
+    parser = options.parser(__doc__, recipes.CIFAR100)
+    parser.add_argument("--set", default="cifar100", metavar="NAME", help="which image set")
+    parser.add_argument(
+        "--unseen",
+        type=options.positive_int,
+        default=20,
+        metavar="N",
+        help="how many classes, the last ones, are left out of training",
+    )
+    args = parser.parse_args(argv)
+    if args.synthetic and args.set not in image_sets.SPECS:
+        parser.error(f"--synthetic: knows no images like {args.set}'s")
+    recipe = dataclasses.replace(
+        recipes.CIFAR100,
+        name=f"unseen-{args.unseen}-of-{args.set}",
+        title=f"The last {args.unseen} classes of {args.set}, not trained on",
+        data=args.set,
+    )
+    with script.one_line_errors(parser.prog):
+        results = script.train(recipe, args, load).results
+        script.show(results)
+        print(retrieval_report.tables([record for _, record in results]))
+
+
+if __name__ == "__main__":
+    main()
