@@ -20,7 +20,7 @@ from keras_vsoftmax.experiments.data.face_sets import FaceSet
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.scripts import face_script, options, script
 from keras_vsoftmax.experiments.training import recipes
-from keras_vsoftmax.verification import make_pairs
+from keras_vsoftmax.verification import DecodedImages, make_pairs
 from keras_vsoftmax.verification.pairs import person_of
 
 TEST_PEOPLE = 10
@@ -28,7 +28,9 @@ FOLDS = 10
 
 
 def load(recipe, args):
-    everyone = read_tree(args.faces, args.min_images, verbose=0)
+    shape = (*args.image_size, 1)
+    decoded = DecodedImages(shape)
+    everyone = read_tree(args.faces, args.min_images, decoded=decoded)
     # The same people for every seed, so that runs can be compared.
     if len(everyone.people) < TEST_PEOPLE + 2:
         raise ExperimentError(
@@ -36,15 +38,15 @@ def load(recipe, args):
             f"Received: {len(everyone.people)} people with images enough"
         )
     drawn = np.random.default_rng(0).permutation(everyone.people)
-    test_people = set(drawn[:TEST_PEOPLE])
-    train = read_tree(args.faces, args.min_images, lambda name: name not in test_people)
+    test_people = set(drawn[:TEST_PEOPLE].tolist())
     test = [image for image in everyone.images if person_of(image) in test_people]
     try:
         pairs = make_pairs(test, FOLDS, disjoint=False)
     except ValueError as error:
         raise ExperimentError(f"{args.faces}: {error}") from error
-    tests = {"orl": face_script.face_test(pairs, args.faces, args)}
-    data = FaceSet(train, (*args.image_size, 1), tests)
+    decoded.keep_only(everyone.root / image for image in test)
+    tests = {"orl": face_script.face_test(pairs, args.faces, args, decoded)}
+    data = FaceSet(everyone.without(test_people), shape, tests)
     print(data)
     return data
 

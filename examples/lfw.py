@@ -38,7 +38,7 @@ from keras_vsoftmax.experiments.data.face_sets import FaceSet
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.scripts import face_script, options, script
 from keras_vsoftmax.experiments.training import recipes
-from keras_vsoftmax.verification import read_lfw_pairs, read_sllfw_pairs
+from keras_vsoftmax.verification import DecodedImages, read_lfw_pairs, read_sllfw_pairs
 
 
 def read_tests(args):
@@ -61,8 +61,9 @@ def read_tests(args):
         pairs = {name: those.without(people) for name, those in pairs.items()}
         threshold_pairs = threshold_pairs and threshold_pairs.without(people)
     missing = "skip" if args.skip_missing else "error"
+    decoded = DecodedImages((*args.image_size, 3))
     tests = {
-        name: face_script.face_test(those, args.lfw, args, missing, threshold_pairs)
+        name: face_script.face_test(those, args.lfw, args, decoded, missing, threshold_pairs)
         for name, those in pairs.items()
     }
     return tests, people

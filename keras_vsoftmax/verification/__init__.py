@@ -1,5 +1,6 @@
 """Face verification as LFW and SLLFW measure it: pairs, scores, and the figures of the protocol."""
 
+from keras_vsoftmax.verification.decoded import DecodedImages
 from keras_vsoftmax.verification.embeddings import available_pairs, embed_images, verify
 from keras_vsoftmax.verification.images import load_image
 from keras_vsoftmax.verification.pair_draws import make_pairs
@@ -16,6 +17,7 @@ from keras_vsoftmax.verification.protocol import (
 from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 
 __all__ = [
+    "DecodedImages",
     "Pairs",
     "VerificationResult",
     "available_pairs",

@@ -13,7 +13,7 @@ from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 _SCORES = {"cosine": cosine_scores, "euclidean": euclidean_scores}
 
 
-def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
+def embed_images(model, paths, batch_size=128, flip=False, verbose=1, decoded=None):
     """Embed image files, in batches, with Keras's progress bar.
 
     A batch is decoded while the model runs on the one before, and dropped afterwards: only the
@@ -27,6 +27,7 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
         batch_size: int.
         flip: whether to take the mean of the embeddings of the image and of its mirror image.
         verbose: 1 shows the progress bar, 0 nothing.
+        decoded: `DecodedImages` that keep the pixels, for models to come; `None` keeps none.
 
     Returns:
         float32 array (images, d), NumPy.
@@ -52,7 +53,8 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
     embeddings = np.empty((len(paths), embedder.output_shape[-1]), np.float32)
     bar = keras.utils.Progbar(len(paths), unit_name="image", verbose=verbose)
     start = 0
-    for batch in _decoded(paths, embedder.input_shape[1:], batch_size):
+    load = load_image if decoded is None else decoded.load
+    for batch in _batches(paths, embedder.input_shape[1:], batch_size, load):
         # Not `predict`: it keeps the output of every batch to the end, and on torch these small
         # arrays lie in the gaps that freed batches left, so that memory grows by a batch a step.
         end = start + len(batch)
@@ -68,7 +70,7 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1):
     return embeddings
 
 
-def available_pairs(pairs, root, missing="error"):
+def available_pairs(pairs, root, missing="error", decoded=None):
     """The pairs whose images are there and can be read; each image is decoded once to see it.
 
     An image that was saved in another format than the list says, `1.png` for `1.jpg`, is taken
@@ -78,6 +80,7 @@ def available_pairs(pairs, root, missing="error"):
         pairs: `Pairs`.
         root: the folder in which the pairs' images lie.
         missing: see `verify`.
+        decoded: `DecodedImages` to decode them with, which keep the pixels; `None` keeps none.
 
     Returns:
         `Pairs`, all of them or, with `"skip"`, some.
@@ -92,7 +95,8 @@ def available_pairs(pairs, root, missing="error"):
         raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
     pairs = pairs.renamed(saved_names(root, pairs.images()))
     paths = {image: os.path.join(root, image) for image in pairs.images()}
-    reasons = find_unreadable(list(paths.values()))
+    find = find_unreadable if decoded is None else decoded.find_unreadable
+    reasons = find(list(paths.values()))
     absent = [paths[a] in reasons or paths[b] in reasons for a, b in zip(pairs.first, pairs.second)]
     if missing == "error" and any(absent):
         index = int(np.argmax(absent))
@@ -116,6 +120,7 @@ def verify(
     missing="error",
     verbose=1,
     threshold=None,
+    decoded=None,
 ):
     """Score pairs of faces with a model and measure it as LFW does. Each image is embedded once.
 
@@ -130,6 +135,8 @@ def verify(
             `"error"`, or `"skip"`, which counts it in the result.
         verbose: 1 shows the progress bar, 0 nothing.
         threshold: see `evaluate_scores`; from the `best_threshold()` of another result.
+        decoded: `DecodedImages` that keep the pixels of these images, for models to come, or have
+            them from before; `None` decodes them anew, and keeps memory small.
 
     Returns:
         `VerificationResult`.
@@ -149,10 +156,10 @@ def verify(
     """
     if score not in _SCORES:
         raise ValueError(f"`score` must be one of {sorted(_SCORES)}. Received: score={score!r}")
-    found = available_pairs(pairs, root, missing)
+    found = available_pairs(pairs, root, missing, decoded)
     images = found.images()
     paths = [os.path.join(root, image) for image in images]
-    embeddings = embed_images(model, paths, batch_size, flip, verbose)
+    embeddings = embed_images(model, paths, batch_size, flip, verbose, decoded)
     row = {image: number for number, image in enumerate(images)}
     first = embeddings[[row[image] for image in found.first]]
     second = embeddings[[row[image] for image in found.second]]
@@ -187,7 +194,7 @@ def _embedder(model, flip):
     return keras.Model(image, embedding)
 
 
-def _decoded(paths, shape, batch_size):
+def _batches(paths, shape, batch_size, load):
     """Batches of images, each valid until the next one is asked for.
 
     Two buffers take turns, and threads write into them: images that outlive the thread's own
@@ -196,7 +203,7 @@ def _decoded(paths, shape, batch_size):
     buffers = np.empty((2, min(batch_size, len(paths)), *shape), np.uint8)
 
     def decode(buffer, row, path):
-        buffer[row] = load_image(path, shape)
+        buffer[row] = load(path, shape)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
 

@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import os
 
 import keras
@@ -95,12 +96,13 @@ def saved_names(root, images):
     return names
 
 
-def find_unreadable(paths, verbose=0):
+def find_unreadable(paths, verbose=0, decode=None):
     """Decode every file once, several at a time, and tell which are not there or are no images.
 
     Args:
         paths: sequence of files.
         verbose: 1 shows Keras's progress bar.
+        decode: function of a path that decodes it; by default what is decoded is dropped.
 
     Returns:
         dict from the paths that cannot be read to the reasons, in the order of `paths`.
@@ -109,20 +111,25 @@ def find_unreadable(paths, verbose=0):
         ImportError: Pillow is not installed.
     """
     require("PIL.Image", extra="examples", feature="reading image files")
+    why_unreadable = functools.partial(_why_unreadable, decode or _decode)
     bar = keras.utils.Progbar(len(paths), unit_name="image", verbose=verbose)
     unreadable = {}
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(paths), _GROUP):
             group = paths[start : start + _GROUP]
-            reasons = zip(group, pool.map(_why_unreadable, group))
+            reasons = zip(group, pool.map(why_unreadable, group))
             unreadable.update({path: reason for path, reason in reasons if reason})
             bar.update(start + len(group))
     return unreadable
 
 
-def _why_unreadable(path):
+def _decode(path):
+    load_image(path, (1, 1, 1))
+
+
+def _why_unreadable(decode, path):
     try:
-        load_image(path, (1, 1, 1))
+        decode(path)
     # Pillow's decoders raise OSError, SyntaxError, ValueError and others for broken files.
     except Exception as error:
         return f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.verification.images import find_unreadable, load_image, suffixes
+from keras_vsoftmax.verification.pairs import person_of
 
 _NAMED = 5  # unreadable images, or others passed over, that a message names
 
@@ -60,6 +61,28 @@ class FaceTree:
     unreadable: dict
     passed_over: dict = dataclasses.field(default_factory=dict)
 
+    def without(self, people):
+        """The tree without some people, who then count as not asked for. Nothing is decoded."""
+        people = set(people)
+
+        def stays(image):
+            return person_of(image) not in people
+
+        rows = [row for row, image in enumerate(self.images) if stays(image)]
+        passed_over = {
+            reason: [path for path in paths if stays(path)]
+            for reason, paths in self.passed_over.items()
+        }
+        passed_over[_UNASKED] = sorted([*passed_over.get(_UNASKED, ()), *people])
+        return dataclasses.replace(
+            self,
+            images=tuple(self.images[row] for row in rows),
+            labels=np.unique(self.labels[rows], return_inverse=True)[1].astype("int32"),
+            people=tuple(name for name in self.people if name not in people),
+            unreadable={image: why for image, why in self.unreadable.items() if stays(image)},
+            passed_over={reason: paths for reason, paths in passed_over.items() if paths},
+        )
+
     def __str__(self):
         parts = [f"{self.root}: {len(self.images):,} images of {len(self.people):,} people"]
         if self.too_few:
@@ -72,7 +95,7 @@ class FaceTree:
         return "; ".join(parts)
 
 
-def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
+def read_tree(root, min_images=1, keep=None, most=None, verbose=1, decoded=None):
     """Find the faces below a folder, and decode each once to see that it can be read.
 
     An image that cannot be read then does not stop a run in its middle; it is left out and named.
@@ -86,6 +109,7 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
         keep: function of a person's name, false for those to pass over; `None` takes all.
         most: at most so many people are taken, in the order of their names; `None` takes all.
         verbose: 1 shows Keras's progress bar.
+        decoded: `DecodedImages` that are to keep what is decoded; `None` keeps nothing.
 
     Returns:
         A `FaceTree`.
@@ -98,7 +122,8 @@ def read_tree(root, min_images=1, keep=None, most=None, verbose=1):
     found = _find(root, keep, most, passed_over)
     files = [file for of_person in found.values() for file in of_person]
     paths = [os.path.join(root, file) for file in files]
-    reasons = find_unreadable(paths, verbose)
+    find = find_unreadable if decoded is None else decoded.find_unreadable
+    reasons = find(paths, verbose)
     known = suffixes()
     unreadable = {}
     for file, path in zip(files, paths):

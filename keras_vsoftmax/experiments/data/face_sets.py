@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 
+from keras_vsoftmax.experiments.data.data_set import DataSet
 from keras_vsoftmax.experiments.data.face_images import FaceBatches, FaceTree
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.utils.files import atomic_path
-from keras_vsoftmax.verification import Pairs, available_pairs, verify
+from keras_vsoftmax.verification import DecodedImages, Pairs, available_pairs, verify
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,6 +22,8 @@ class FaceTest:
         flip: mean of the embeddings of an image and its mirror image, see `embed_images`.
         threshold_pairs: `Pairs` on which the threshold is chosen, as on `pairsDevTrain.txt` for
             LFW's View 1; `None` chooses one for each fold on the others.
+        decoded: `DecodedImages` that tests and runs share, so that an image is decoded once for all
+            of them; `None` decodes it for each.
     """
 
     pairs: Pairs
@@ -28,6 +31,7 @@ class FaceTest:
     missing: str = "error"
     flip: bool = False
     threshold_pairs: Pairs | None = None
+    decoded: DecodedImages | None = None
 
     def people(self):
         """Every person that some pair names, as a set."""
@@ -45,7 +49,7 @@ class FaceTest:
         """
         try:
             for pairs in self._lists():
-                available_pairs(pairs, self.root, self.missing)
+                available_pairs(pairs, self.root, self.missing, self.decoded)
         except ValueError as error:
             raise ExperimentError(str(error)) from error
 
@@ -61,14 +65,17 @@ class FaceTest:
                 batch_size=batch_size,
                 missing=self.missing,
                 threshold=threshold,
+                decoded=self.decoded,
             )
             threshold = result.best_threshold()
         return result
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class FaceSet:
-    """What the runner trains on and measures with, where faces are verified.
+class FaceSet(DataSet):
+    """People to train on, and pairs of others that are verified after the last epoch.
+
+    No epoch is tested, since pairs choose a threshold and no epoch.
 
     Args:
         tree: `FaceTree` of the people to train on.
@@ -82,6 +89,7 @@ class FaceSet:
     tree: FaceTree
     shape: tuple
     tests: dict
+    leaves = ("scores-*.npz",)
 
     def __post_init__(self):
         if self.classes < 2:
@@ -108,16 +116,13 @@ class FaceSet:
 
     @property
     def samples(self):
-        """How many images there are to train on."""
         return len(self.tree.images)
 
     @property
     def classes(self):
-        """How many people there are to train on."""
         return len(self.tree.people)
 
     def identity(self):
-        """What the record says about the data."""
         return {
             "source": str(self.tree.root),
             "train_images": self.samples,
@@ -140,15 +145,10 @@ class FaceSet:
         }
 
     def batches(self, batch_size, seed):
-        """What is trained on: `begin_epoch(epoch)`, `fit_input()`, and a length in steps."""
         return FaceBatches(self.tree, self.shape, batch_size, seed)
 
-    def validation(self, batch_size):
-        """No arguments of `fit`: pairs choose a threshold and no epoch."""
-        return {}
-
     def measure(self, model, batch_size, folder):
-        """The figures of each test for the record; scores go to `scores-NAME.npz` in `folder`."""
+        """The figures of each test; its scores go to `scores-NAME.npz` in the folder."""
         measured = {}
         for name, test in self.tests.items():
             result = test.run(model, batch_size)

@@ -8,6 +8,7 @@ import zlib
 import keras
 import numpy as np
 
+from keras_vsoftmax.experiments.data.data_set import DataSet
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.retrieval.similarity import class_cosines
 from keras_vsoftmax.utils.extras import require
@@ -36,10 +37,11 @@ _KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSet:
+class ImageSet(DataSet):
     """Images as stored, uint8 (samples, height, width, channels), and class ids, int32.
 
-    What the runner asks of data: `classes`, `samples`, `shape`, and the methods below.
+    They are tested after each epoch. What is measured at the end are `cosines`, see
+    `class_cosines`.
     """
 
     x_train: np.ndarray
@@ -51,16 +53,13 @@ class ImageSet:
 
     @property
     def samples(self):
-        """How many images there are to train on."""
         return len(self.x_train)
 
     @property
     def shape(self):
-        """(height, width, channels) of an image."""
         return self.x_train.shape[1:]
 
     def identity(self):
-        """What the record says about the data."""
         return {
             "source": self.source,
             "train_images": len(self.x_train),
@@ -68,18 +67,15 @@ class ImageSet:
         }
 
     def batches(self, batch_size, seed):
-        """What is trained on: `begin_epoch(epoch)`, `fit_input()`, and a length in steps."""
         return Batches(self.x_train, self.y_train, batch_size, seed)
 
     def validation(self, batch_size):
-        """Arguments of `fit` that make it test after each epoch."""
         return {
             "validation_data": (self.x_test, self.y_test),
             "validation_batch_size": batch_size,
         }
 
     def measure(self, model, batch_size, folder):
-        """What the record says about the trained model beside its errors."""
         features = model.embed(self.x_test, batch_size=batch_size, verbose=0)
         names = ("intra", "nearest_other")
         return {"cosines": dict(zip(names, class_cosines(features, self.y_test), strict=True))}

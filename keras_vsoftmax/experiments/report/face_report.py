@@ -3,6 +3,7 @@
 import statistics
 
 from keras_vsoftmax.experiments.report import published
+from keras_vsoftmax.experiments.report.section import Section
 from keras_vsoftmax.experiments.report.tables import (
     interval,
     paired_difference,
@@ -17,12 +18,19 @@ from keras_vsoftmax.experiments.training.records import any_record
 _PAIRS = 6000  # of LFW and of SLLFW, in ten folds
 
 
-def is_faces(group):
-    """Whether a group of records is of runs that verify faces."""
-    return "verification" in any_record(group)
+class FaceSection(Section):
+    """Verification on pairs of faces after the last epoch, a table for each test."""
+
+    key = "verification"
+
+    def tables(self, group):
+        return _section(group)
+
+    def document(self, groups):
+        return [*map(_section, groups), *_not_run(groups)]
 
 
-def not_run(groups):
+def _not_run(groups):
     """Markdown lines: the poster's tables of which `groups` measured nothing comparable."""
     measured = {
         name
@@ -39,7 +47,7 @@ def not_run(groups):
     return parts
 
 
-def section(group):
+def _section(group):
     """Markdown of one group: how it was trained, and a table for each test."""
     record = any_record(group)
     data = record["data"]

@@ -2,41 +2,23 @@
 
 import pathlib
 
-from keras_vsoftmax.experiments.report import face_report, figures, published
-from keras_vsoftmax.experiments.report.tables import (
-    interval,
-    mean,
-    paired_difference,
-    provenance,
-    rows,
-    training,
-    trial_note,
-)
-from keras_vsoftmax.experiments.training import recipes
-from keras_vsoftmax.experiments.training.recipes import TITLES
-from keras_vsoftmax.experiments.training.records import any_record, groups, is_synthetic, last
+from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.experiments.report.face_report import FaceSection
+from keras_vsoftmax.experiments.report.image_report import ImageSection
+from keras_vsoftmax.experiments.training.records import any_record, groups
 from keras_vsoftmax.utils.files import atomic_path
 
-_POSTER = (
-    recipes.MNIST,
-    recipes.SVHN,
-    recipes.CIFAR10,
-    recipes.CIFAR100,
-    recipes.CIFAR100_PLUS,
-    recipes.IMAGENET32,
-)
+# In the order of the report. What a new kind of data measures is shown by one more.
+SECTIONS = (ImageSection(), FaceSection())
 
 
 def tables(records):
     """Markdown: one table for each group of records, with the heads that were measured."""
-    return "\n".join(
-        face_report.section(group) if face_report.is_faces(group) else _section(group, poster=False)
-        for group in groups(records)
-    )
+    return "\n".join(_section_of(group).tables(group) for group in groups(records))
 
 
 def write(records, folder):
-    """Write `report.md`, and the convergence figure of each group, into a folder.
+    """Write `report.md`, and the figures of each group, into a folder.
 
     Returns:
         The Markdown.
@@ -44,11 +26,7 @@ def write(records, folder):
     folder = pathlib.Path(folder)
     text = document(records)
     for index, group in enumerate(groups(records)):
-        if face_report.is_faces(group):  # no test after each epoch
-            continue
-        name = f"convergence-{index}-{any_record(group)['recipe']['name']}.png"
-        figures.convergence(group, folder / name)
-        text += f"\n![Test error against steps]({name})\n"
+        text += _section_of(group).figures(group, folder, index)
     with atomic_path(folder / "report.md") as temporary:
         temporary.write_text(text)
     return text
@@ -56,90 +34,20 @@ def write(records, folder):
 
 def document(records):
     """Markdown: every table of the poster, and beside it what was measured or that it was not."""
-    grouped = [group for group in groups(records) if not face_report.is_faces(group)]
-    faces = [group for group in groups(records) if face_report.is_faces(group)]
+    grouped = groups(records)
     parts = ["# Measured beside published", ""]
-    for recipe in _POSTER:
-        measured = [
-            group for group in grouped if any_record(group)["recipe"]["name"] == recipe.name
-        ]
-        parts += map(_section, measured)
-        if not measured:
-            parts += [f"## {recipe.title}", "", "Not run.", ""]
-            parts += [*_table(recipe.name, {}, "test_error", published.OWN_RUNS), ""]
-    poster = {recipe.name for recipe in _POSTER}
-    parts += [
-        _section(group) for group in grouped if any_record(group)["recipe"]["name"] not in poster
-    ]
-    parts += map(face_report.section, faces)
-    parts += face_report.not_run(faces)
+    for section in SECTIONS:
+        parts += section.document([group for group in grouped if _section_of(group) is section])
     return "\n".join(parts)
 
 
-def _section(group, poster=True):
+def _section_of(group):
+    """The section that shows what a group of records has measured."""
     record = any_record(group)
-    name = record["recipe"]["name"]
-    parts = [f"## {record['recipe']['title']}", "", _caption(group), ""]
-    parts += [*_table(name, group, "test_error", published.OWN_RUNS, poster), ""]
-    if record["recipe"]["top5"]:
-        parts += ["Top-5 error:", ""]
-        parts += [*_table(name, group, "test_top5_error", published.TOP5, poster), ""]
-    return "\n".join([*parts, *_verdict(group)])
-
-
-def _caption(group):
-    record = any_record(group)
-    data = record["data"]
-    every = [run for runs in group.values() for run in runs.values()]
-    note = trial_note(record)
-    return (
-        f"{note}Test error in % after the last epoch, mean ± standard deviation over seeds. "
-        f"{training(record)}, {data['train_images']:,} training and "
-        f"{data['test_images']:,} test images. {provenance(every)}"
+    for section in SECTIONS:
+        if section.key in record:
+            return section
+    raise ExperimentError(
+        f"A record must have one of {', '.join(section.key for section in SECTIONS)}. "
+        f"Received: {', '.join(record)} of {record['head']} on {record['data']['source']}"
     )
-
-
-def _table(name, group, key, own_runs, poster=True):
-    """Rows of the measured heads; with `poster` also those that only it has."""
-    # What was published about the real images is no company for made-up ones.
-    made_up = bool(group) and is_synthetic(any_record(group))
-    known = {} if made_up else own_runs.get(name, {})
-    header = ["Head", "Measured", "Minus softmax, paired, 95%", "Intra cosine"]
-    header += ["Nearest-other cosine", "Steps/s"]
-    lines = []
-    for head in TITLES:
-        if head in group or (poster and head in known):
-            runs = list(group.get(head, {}).values())
-            errors = mean([last(run, key) for run in runs])
-            row = [
-                TITLES[head],
-                f"{errors} (n = {len(runs)})" if runs else "not run",
-                interval(paired_difference(group, head, key)),
-                mean([run["cosines"]["intra"] for run in runs], 3),
-                mean([run["cosines"]["nearest_other"] for run in runs], 3),
-                mean([run["steps_per_second"] for run in runs], 1),
-            ]
-            lines.append(row)
-            if known:
-                row.insert(1, f"{known[head]:.2f}" if head in known else "")
-    if known:
-        header.insert(1, "Published")
-    if poster and key == "test_error" and not made_up:
-        lines += [
-            [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
-        ]
-    return rows([header, *lines])
-
-
-def _verdict(group):
-    difference = paired_difference(group, "virtual")
-    if difference is None:
-        return []
-    centre, low, high = difference
-    if low <= 0 <= high:
-        told = "are not told apart here: the interval of the difference holds zero"
-    elif centre < 0:
-        told = "differ here, and Virtual Softmax has the lower error"
-    else:
-        told = "differ here, and Virtual Softmax has the higher error"
-    return [f"Virtual Softmax and Softmax {told}.", ""]

@@ -54,12 +54,12 @@ def read_pairs(reader, path):
         raise ExperimentError(str(error)) from error
 
 
-def face_test(pairs, root, args, missing="error", threshold_pairs=None):
-    """A `FaceTest` by the options, its images seen to be there."""
+def face_test(pairs, root, args, decoded, missing="error", threshold_pairs=None):
+    """A `FaceTest` by the options, its images decoded and so seen to be there."""
     lists = (pairs, threshold_pairs)
     if args.quick:
         lists = [some and some.first_of_each(QUICK_PAIRS) for some in lists]
-    test = FaceTest(lists[0], root, missing, args.flip, lists[1])
+    test = FaceTest(lists[0], root, missing, args.flip, lists[1], decoded)
     try:
         test.check()
     except FileNotFoundError as error:

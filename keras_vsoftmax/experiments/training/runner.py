@@ -59,7 +59,7 @@ def train(run, data, strategy=None, resume=False):
 
     Args:
         run: a `Run`.
-        data: an `ImageSet`, or another with its methods, such as a `FaceSet`.
+        data: a `DataSet`.
         strategy: of `tf.distribute`, or `None`.
         resume: go on where a stopped run was; return the record of a complete one.
 
@@ -85,6 +85,7 @@ def train(run, data, strategy=None, resume=False):
     record_path = run.folder / records.NAME
     if not resume:
         _clear(folder)
+        data.clear(folder)
     elif record_path.exists():
         record = records.read(record_path)
         callbacks.check_identity(record_path, {key: record[key] for key in identity}, identity)
@@ -154,8 +155,6 @@ def _clear(folder):
     """Remove what an earlier run left, so that nothing of it passes for this one's."""
     for name in (records.NAME, "progress.json", "best.keras", "last.keras"):
         (folder / name).unlink(missing_ok=True)
-    for path in folder.glob("scores-*.npz"):
-        path.unlink()
     for name in ("backup", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
 

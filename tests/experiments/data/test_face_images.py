@@ -143,6 +143,24 @@ def test_only_the_people_asked_for(face_folder, tmp_path):
     assert tree.people == ("p01", "p03")
 
 
+def test_a_tree_without_some_people_is_as_if_read_so(face_folder, tmp_path):
+    root = face_folder(tmp_path, people=4, images=2)
+    for name in ("p00", "p01"):
+        (root / name / "notes.txt").write_text("no image")
+        (root / name / "broken.png").write_text("no image")
+    whole = read_tree(root, verbose=0)
+    part = whole.without({"p00", "p02"})
+    again = read_tree(root, keep={"p01", "p03"}.__contains__, verbose=0)
+    assert (part.images, part.people, part.labels.tolist()) == (
+        again.images,
+        again.people,
+        again.labels.tolist(),
+    )
+    assert part.labels.dtype == np.int32
+    assert part.unreadable == again.unreadable
+    assert part.passed_over == again.passed_over
+
+
 def test_unreadable_images_are_named_counted_and_not_fatal(face_folder, tmp_path):
     root = face_folder(tmp_path, people=3, images=3)
     broken = root / "p00" / "p00_0002.png"

@@ -8,7 +8,8 @@ from keras_vsoftmax import Classifier, heads, verification
 from keras_vsoftmax.experiments.data import face_sets as face_data
 from keras_vsoftmax.experiments.data.face_images import read_tree
 from keras_vsoftmax.experiments.errors import ExperimentError
-from keras_vsoftmax.verification import Pairs, make_pairs
+from keras_vsoftmax.verification import Pairs, embeddings, images, make_pairs
+from keras_vsoftmax.verification.images import load_image
 
 pytest.importorskip("PIL.Image")
 
@@ -97,6 +98,33 @@ def test_a_threshold_from_other_pairs(faces, tmp_path):
     leak = Pairs((tree.images[0],), (tree.images[1],), [True], [1])
     with pytest.raises(ExperimentError, match="1 people are on both sides"):
         face_data.FaceSet(tree, SHAPE, {"t": face_data.FaceTest(test, root, threshold_pairs=leak)})
+
+
+def test_images_are_decoded_once_for_all_runs(faces, tmp_path, monkeypatch):
+    root, tree, pairs = faces
+    decoded = verification.DecodedImages(SHAPE)
+    tests = {
+        name: face_data.FaceTest(those, root, threshold_pairs=pairs.in_folds([1]), decoded=decoded)
+        for name, those in {"all": pairs, "second": pairs.in_folds([2])}.items()
+    }
+    model = model_of(tree)
+    expected = verification.verify(model, pairs, root, verbose=0).scores
+    calls = []
+
+    def count(path, shape):
+        calls.append(path)
+        return load_image(path, shape)
+
+    monkeypatch.setattr(images, "load_image", count)
+    monkeypatch.setattr(embeddings, "load_image", count)
+    for test in tests.values():
+        test.check()
+    data = face_data.FaceSet(tree, SHAPE, tests)
+    for _ in range(2):
+        data.measure(model, 5, tmp_path)
+    assert sorted(calls) == [str(root / image) for image in pairs.images()]
+    with np.load(face_data.scores_path(tmp_path, "all")) as kept:
+        np.testing.assert_allclose(kept["scores"], expected, atol=1e-6)
 
 
 def test_identity_tells_runs_apart(faces):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from keras_vsoftmax.experiments.report import published, report
+from keras_vsoftmax.experiments.report import published, report, tables
 from keras_vsoftmax.experiments.training import recipes, records
 
 
@@ -16,17 +16,17 @@ def test_paired_difference_against_scipy(make_record):
     softmax = {0: 1.2, 1: 1.31, 2: 1.1, 3: 9.0}
     virtual = {0: 1.1, 1: 1.29, 2: 0.9, 7: 0.1}
     (group,) = records.groups(_group(make_record, softmax, virtual))
-    mean, low, high = report.paired_difference(group, "virtual")
+    mean, low, high = tables.paired_difference(group, "virtual")
     paired = stats.ttest_rel([1.1, 1.29, 0.9], [1.2, 1.31, 1.1])
     interval = paired.confidence_interval(0.95)
     np.testing.assert_allclose([mean, low, high], [-0.32 / 3, interval.low, interval.high])
-    assert report.paired_difference(group, "softmax") is None
-    assert report.paired_difference(group, "noisy") is None
+    assert tables.paired_difference(group, "softmax") is None
+    assert tables.paired_difference(group, "noisy") is None
 
 
 def test_one_common_seed_is_no_comparison(make_record):
     (group,) = records.groups(_group(make_record, {0: 1.0, 1: 1.1}, {1: 1.0, 2: 1.0}))
-    assert report.paired_difference(group, "virtual") is None
+    assert tables.paired_difference(group, "virtual") is None
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_document_has_every_figure_of_the_poster(make_record):
     runs += _group(make_record, {0: 1.0}, {0: 0.9}, recipes.MNIST_2D)
     text = report.document(runs)
     every = (published.OWN_RUNS, published.TOP5, published.CITED, published.VERIFICATION)
-    for tables in every:
-        for table in tables.values():
+    for figures in every:
+        for table in figures.values():
             for figure in table.values():
                 assert f" {figure:.2f} |" in text
     assert text.count("Not run.") == 5

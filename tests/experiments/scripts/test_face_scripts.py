@@ -1,5 +1,6 @@
 """The scripts that verify faces, in quick mode on made-up faces."""
 
+import argparse
 import importlib.util
 import pathlib
 import zipfile
@@ -19,12 +20,16 @@ TINY = ["--quick", "--backbone", "plain_2d", "--width", "0.1", "--epochs", "2"]
 TINY += ["--image-size", "28", "24"]
 
 
-def _main(script, *argv):
-    path = ROOT / "examples" / f"{script}.py"
-    spec = importlib.util.spec_from_file_location(f"example_{script}", path)
+def _script(name):
+    path = ROOT / "examples" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"example_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.main([str(argument) for argument in argv])
+    return module
+
+
+def _main(script, *argv):
+    _script(script).main([str(argument) for argument in argv])
 
 
 def _fails(capsys, *argv):
@@ -163,6 +168,30 @@ def test_what_a_user_can_put_right_ends_in_one_line(lfw, capsys):
     assert "pairs.txt, line 2" in line
     line = _fails(capsys, "faces_orl", "--faces", lfw / "runs", "--out", lfw / "runs")
     assert "runs" in line
+
+
+def test_orl_decodes_each_image_once_before_the_training(face_folder, tmp_path, monkeypatch):
+    from keras_vsoftmax.verification import images
+
+    root = face_folder(tmp_path / "orl", people=12, images=3, suffix=".pgm", channels=1)
+    decoded = []
+
+    def count(path, shape):
+        decoded.append(path)
+        return load(path, shape)
+
+    load = images.load_image
+    monkeypatch.setattr(images, "load_image", count)
+    script = _script("faces_orl")
+    args = argparse.Namespace(
+        faces=root, image_size=(14, 12), min_images=2, quick=False, flip=False
+    )
+    data = script.load(None, args)
+    assert sorted(decoded) == sorted(map(str, root.glob("*/*.pgm")))
+    assert (data.samples, data.classes) == (6, 2)
+    model = keras.Sequential([keras.Input((14, 12, 1)), keras.layers.Flatten()])
+    data.measure(model, 8, tmp_path)
+    assert len(decoded) == 36
 
 
 def test_too_few_people(face_folder, tmp_path, capsys):
