@@ -1,4 +1,4 @@
-"""Gradients on whichever Keras backend is set, as NumPy arrays."""
+"""Which Keras and backend the tests run on, and gradients on it as NumPy arrays."""
 
 import contextlib
 
@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 BACKEND = keras.backend.backend()
+KERAS = tuple(int(part) for part in keras.__version__.split(".")[:2])
 
 
 def float64_allowed():
