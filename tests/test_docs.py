@@ -1,36 +1,54 @@
-"""Every example of a docstring, and every Python snippet of README and docs/heads.md, runs.
-
-The guides whose snippets need a model or data first are tested with their subjects.
-"""
+"""What the pages and the docstrings show runs, and the reference shows all there is."""
 
 import doctest
 import importlib
+import inspect
 import pathlib
 import pkgutil
-import re
+import subprocess
+import sys
 
 import pytest
 
 import keras_vsoftmax
+from tests import snippets
 
-ROOT = pathlib.Path(__file__).parent.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "docs" / "heads.md"]
+PAGES = [
+    str(path.relative_to(snippets.ROOT))
+    for folder in (".", "docs", "results")
+    for path in sorted((snippets.ROOT / folder).glob("*.md"))
+]
+# Pages whose snippets need a model or data first: they are run by the tests of their subject.
+PREPARED = [
+    "docs/retrieval.md",
+    "docs/scaling.md",
+    "docs/tuning.md",
+    "docs/verification.md",
+]
 MODULES = [
     module.name for module in pkgutil.walk_packages(keras_vsoftmax.__path__, "keras_vsoftmax.")
 ]
 
 
-def snippets():
-    for document in DOCUMENTS:
-        found = re.findall(r"```python\n(.*?)```", document.read_text(), re.DOTALL)
-        for i, snippet in enumerate(found):
-            yield pytest.param(snippet, id=f"{document.name}-{i}")
+def lone_snippets():
+    for page in PAGES:
+        if page not in PREPARED:
+            for number, snippet in enumerate(snippets.of(page)):
+                yield pytest.param(snippet, id=f"{page}-{number}")
 
 
-@pytest.mark.parametrize("snippet", snippets())
+@pytest.mark.parametrize("snippet", lone_snippets())
 def test_snippet(snippet, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(snippet, "snippet", "exec"), {"__name__": "__snippet__"})
+    snippets.run([snippet])
+
+
+@pytest.mark.parametrize("page", PREPARED)
+def test_a_test_runs_the_snippets_of_the_page(page):
+    assert snippets.of(page)
+    tests = pathlib.Path(__file__).parent.rglob("test_*.py")
+    texts = [path.read_text() for path in tests if path != pathlib.Path(__file__)]
+    assert any(f'"{page}"' in text and "snippets.run(" in text for text in texts)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -41,7 +59,41 @@ def test_docstring_examples(name, tmp_path, monkeypatch):
     assert result.failed == 0
 
 
-def test_every_public_head_is_documented():
-    text = "".join(document.read_text() for document in DOCUMENTS)
-    missing = [name for name in keras_vsoftmax.heads.NAMES if f"`{name}`" not in text]
+def test_every_head_is_in_readme_and_guide():
+    for page in ("README.md", "docs/heads.md"):
+        text = (snippets.ROOT / page).read_text()
+        assert not [name for name in keras_vsoftmax.heads.NAMES if f"`{name}`" not in text]
+
+
+def public_objects():
+    """What can be imported without an underscore: the lists of the packages, and definitions."""
+    for name in ["keras_vsoftmax", *MODULES]:
+        if "._" in name:
+            continue
+        module = importlib.import_module(name)
+        for shown, value in vars(module).items():
+            listed = shown in getattr(module, "__all__", ())
+            defined = getattr(value, "__module__", None) == name and not shown.startswith("_")
+            if (listed and not inspect.ismodule(value)) or (defined and callable(value)):
+                yield f"{name}.{shown}", value
+
+
+@pytest.mark.slow
+def test_the_documentation_builds_without_a_warning_and_names_all_that_is_public(tmp_path):
+    pytest.importorskip("sphinx")
+    from sphinx.util.inventory import InventoryFile
+
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q"]
+    command += ["-b", "html", "-c", "docs", "-d", str(tmp_path / "trees"), ".", str(tmp_path)]
+    built = subprocess.run(command, cwd=snippets.ROOT, capture_output=True, text=True, timeout=600)
+    assert built.returncode == 0, built.stderr
+
+    inventory = InventoryFile.loads((tmp_path / "objects.inv").read_bytes(), uri="")
+    named = {name for kind in inventory.data if kind.startswith("py:") for name in inventory[kind]}
+    shown = set()
+    for name in named:
+        module, _, rest = name.rpartition(".")
+        if module in sys.modules:
+            shown.add(id(getattr(sys.modules[module], rest)))
+    missing = [name for name, value in public_objects() if id(value) not in shown]
     assert not missing

@@ -1,6 +1,4 @@
 import json
-import pathlib
-import re
 import types
 
 import keras
@@ -8,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_vsoftmax.distributed import strategies
+from tests import snippets
 
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 only_tensorflow = pytest.mark.skipif(not TENSORFLOW, reason="tf.distribute")
@@ -96,15 +95,14 @@ def test_tf_config_that_does_not_fit(monkeypatch, config):
 @pytest.mark.core
 def test_snippets_of_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    text = (pathlib.Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
-    training, backup, *_ = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    training, backup, sharded, blocked = snippets.of("docs/scaling.md")
+    assert "DeviceMesh" in sharded  # eight devices are not here: test_sharding.py has their like
     names = {
         "backbone": lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]),
         "x": np.ones((8, 4), "float32"),
         "y": np.arange(8),
     }
-    exec(training, names)
-    exec(backup, names)
+    snippets.run([training, backup, blocked], names)
     assert not (tmp_path / "shared" / "backup").exists()  # the run is over
 
 

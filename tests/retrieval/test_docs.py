@@ -1,16 +1,11 @@
 """The snippets of docs/retrieval.md."""
 
-import pathlib
-import re
-
 import numpy as np
 import pytest
 
-from tests import tiny
+from tests import snippets, tiny
 
 pytest.importorskip("sklearn")
-
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "retrieval.md"
 
 
 def test_snippets_run(tmp_path, monkeypatch, capsys):
@@ -18,10 +13,7 @@ def test_snippets_run(tmp_path, monkeypatch, capsys):
     np.savez(tmp_path / "unseen.npz", x=x, y=y)
     tiny.classifier().save(tmp_path / "last.keras")
     monkeypatch.chdir(tmp_path)
-    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert snippets
-    for snippet in snippets:
-        exec(snippet, {})
+    snippets.run(snippets.of("docs/retrieval.md"))
     printed = capsys.readouterr().out
     assert "130 queries on 130 items by cosine, 0 left out" in printed
     assert "130 queries on 130 items by euclidean" in printed

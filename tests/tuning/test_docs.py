@@ -1,7 +1,6 @@
 """The snippets of docs/tuning.md run, in their order, on digits that are made up."""
 
 import inspect
-import pathlib
 import re
 
 import keras
@@ -10,33 +9,36 @@ import pytest
 
 from keras_vsoftmax import tuning
 from keras_vsoftmax.tuning import ranges
+from tests import snippets
 
 pytestmark = pytest.mark.core
 
-TEXT = (pathlib.Path(__file__).parents[2] / "docs" / "tuning.md").read_text()
+PAGE = "docs/tuning.md"
 
 
 def test_the_snippets_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # One trial of one epoch says as much about the snippet as twenty.
-    text = TEXT.replace("max_trials=20", "max_trials=1").replace("epochs=10", "epochs=1, verbose=0")
+    text = [
+        text.replace("max_trials=20", "max_trials=1").replace("epochs=10", "epochs=1, verbose=0")
+        for text in snippets.of(PAGE)
+    ]
     rng = np.random.default_rng(0)
-    names = {
+    given = {
         "keras": keras,
         "backbone": keras.Sequential([keras.Input((8, 8)), keras.layers.Flatten()]),
         "x": rng.uniform(size=(40, 8, 8)).astype("float32"),
         "y": np.arange(40) % 10,
     }
-    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    assert len(snippets) == 3
-    for snippet in snippets:
-        exec(snippet, names)
+    assert len(text) == 3
+    names = snippets.run(text, given)
     assert names["model"].predict(names["x"], verbose=0).shape == (40, 10)
     assert names["space"].build(names["tuner"].oracle.get_space()) is not None
 
 
 def test_the_table_names_every_default():
-    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", TEXT, flags=re.MULTILINE)
+    text = (snippets.ROOT / PAGE).read_text()
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", text, flags=re.MULTILINE)
     told = {name: values for names, values in rows for name in re.findall(r"`(\w+)`", names)}
     expected = dict(ranges.TRAINING)
     for head, knobs in ranges.KNOBS.items():

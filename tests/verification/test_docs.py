@@ -1,15 +1,12 @@
 """The snippets of docs/verification.md."""
 
-import pathlib
-import re
-
 import keras
 import pytest
 
+from tests import snippets
+
 pytest.importorskip("PIL.Image")
 pytest.importorskip("sklearn")
-
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "verification.md"
 
 
 def test_snippets_run(face_folder, tmp_path, monkeypatch, capsys):
@@ -21,11 +18,7 @@ def test_snippets_run(face_folder, tmp_path, monkeypatch, capsys):
     image = keras.Input((14, 12, 3))
     keras.Model(image, keras.layers.Flatten()(image)).save(tmp_path / "faces.keras")
     monkeypatch.chdir(tmp_path)
-    snippets = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert snippets
-    names = {}  # what one snippet makes, the next uses
-    for snippet in snippets:
-        exec(snippet, names)
+    snippets.run(snippets.of("docs/verification.md"), names={})
     printed = capsys.readouterr().out
     assert "2 matched, 2 mismatched, 2 folds, 0 skipped" in printed
     assert "1 matched, 1 mismatched, 1 fold, 0 skipped" in printed
