@@ -20,6 +20,7 @@ PAGES = [
 ]
 # Pages whose snippets need a model or data first: they are run by the tests of their subject.
 PREPARED = [
+    "docs/identification.md",
     "docs/retrieval.md",
     "docs/scaling.md",
     "docs/tuning.md",

@@ -59,7 +59,8 @@ def acu_plain(input_shape, warmup=10_000, **settings):
     and 27.11 on CIFAR100, 8.01 and 27.85 without learned positions.
 
     Args:
-        input_shape, warmup, **settings: as for `acu`. The width scales all channels.
+        input_shape, warmup: as for `acu`.
+        **settings: as for `acu`. The width scales all channels.
 
     Returns:
         A `keras.Model` from images to embeddings of shape `(batch, 1000 * width)`.

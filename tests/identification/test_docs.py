@@ -1,14 +1,10 @@
 """The snippets of docs/identification.md."""
 
-import pathlib
-import re
-
 import keras
 import numpy as np
 
+from tests import snippets
 from tests.identification import people
-
-PAGE = pathlib.Path(__file__).parents[2] / "docs" / "identification.md"
 
 
 def test_snippets_run(tmp_path, monkeypatch, capsys):
@@ -21,8 +17,6 @@ def test_snippets_run(tmp_path, monkeypatch, capsys):
     image = keras.Input((8,))
     keras.Model(image, keras.layers.ReLU(negative_slope=0.9)(image)).save(tmp_path / "faces.keras")
     monkeypatch.chdir(tmp_path)
-    names = {}
-    for snippet in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        exec(snippet, names)
+    names = snippets.run(snippets.of("docs/identification.md"), names={})
     assert "12 known and 100 unknown queries" in capsys.readouterr().out
     assert [name is not None for name in names["found"]].count(True) >= 6
