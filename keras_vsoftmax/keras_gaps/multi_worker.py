@@ -17,7 +17,7 @@ from keras import ops as kops
 
 def local_batch(iterator, strategy):
     """The first batch of a Keras epoch iterator, as the first replica of this worker sees it."""
-    _, _, batches = next(iter(iterator))
+    *_, batches = next(iter(iterator))  # after one number in Keras 3.10, two in later ones
     return keras.tree.map_structure(
         lambda value: None if value is None else strategy.experimental_local_results(value)[0],
         next(batches),
