@@ -23,7 +23,6 @@ import dataclasses
 
 from keras_vsoftmax.experiments.data import image_sets
 from keras_vsoftmax.experiments.data.unseen import leave_out
-from keras_vsoftmax.experiments.report import retrieval_report
 from keras_vsoftmax.experiments.scripts import options, script
 from keras_vsoftmax.experiments.training import recipes
 
@@ -57,9 +56,7 @@ def main(argv=None):
         data=args.set,
     )
     with script.one_line_errors(parser.prog):
-        results = script.train(recipe, args, load).results
-        script.show(results)
-        print(retrieval_report.tables([record for _, record in results]))
+        script.show(script.train(recipe, args, load).results)
 
 
 if __name__ == "__main__":

@@ -5,16 +5,19 @@ import pathlib
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.report.face_report import FaceSection
 from keras_vsoftmax.experiments.report.image_report import ImageSection
+from keras_vsoftmax.experiments.report.retrieval_report import RetrievalSection
 from keras_vsoftmax.experiments.training.records import any_record, groups
 from keras_vsoftmax.utils.files import atomic_path
 
 # In the order of the report. What a new kind of data measures is shown by one more.
-SECTIONS = (ImageSection(), FaceSection())
+SECTIONS = (ImageSection(), RetrievalSection(), FaceSection())
 
 
 def tables(records):
-    """Markdown: one table for each group of records, with the heads that were measured."""
-    return "\n".join(_section_of(group).tables(group) for group in groups(records))
+    """Markdown: tables for each group of records, with the heads that were measured."""
+    return "\n".join(
+        section.tables(group) for group in groups(records) for section in _sections_of(group)
+    )
 
 
 def write(records, folder):
@@ -26,7 +29,8 @@ def write(records, folder):
     folder = pathlib.Path(folder)
     text = document(records)
     for index, group in enumerate(groups(records)):
-        text += _section_of(group).figures(group, folder, index)
+        for section in _sections_of(group):
+            text += section.figures(group, folder, index)
     with atomic_path(folder / "report.md") as temporary:
         temporary.write_text(text)
     return text
@@ -34,19 +38,19 @@ def write(records, folder):
 
 def document(records):
     """Markdown: every table of the poster, and beside it what was measured or that it was not."""
-    grouped = groups(records)
+    grouped = [(group, _sections_of(group)) for group in groups(records)]
     parts = ["# Measured beside published", ""]
     for section in SECTIONS:
-        parts += section.document([group for group in grouped if _section_of(group) is section])
+        parts += section.document([group for group, shown in grouped if section in shown])
     return "\n".join(parts)
 
 
-def _section_of(group):
-    """The section that shows what a group of records has measured."""
+def _sections_of(group):
+    """The sections that show what a group of records has measured."""
     record = any_record(group)
-    for section in SECTIONS:
-        if section.key in record:
-            return section
+    found = [section for section in SECTIONS if section.key in record]
+    if found:
+        return found
     raise ExperimentError(
         f"A record must have one of {', '.join(section.key for section in SECTIONS)}. "
         f"Received: {', '.join(record)} of {record['head']} on {record['data']['source']}"

@@ -1,5 +1,6 @@
 """Tables of retrieval among classes that were not trained on."""
 
+from keras_vsoftmax.experiments.report.section import Section
 from keras_vsoftmax.experiments.report.tables import (
     interval,
     mean,
@@ -10,7 +11,7 @@ from keras_vsoftmax.experiments.report.tables import (
     trial_note,
 )
 from keras_vsoftmax.experiments.training.recipes import TITLES
-from keras_vsoftmax.experiments.training.records import any_record, groups, last
+from keras_vsoftmax.experiments.training.records import any_record, last
 
 # Figure, title, factor, and the digits that are shown.
 _FIGURES = (
@@ -32,9 +33,16 @@ _COMPARED = (
 )
 
 
-def tables(records):
-    """Markdown: for each group of records the figures, and the paired differences to softmax."""
-    return "\n".join(_section(group) for group in groups(records))
+class RetrievalSection(Section):
+    """Retrieval among classes that were not trained on, and the paired differences to softmax."""
+
+    key = "retrieval"
+
+    def tables(self, group):
+        return _section(group)
+
+    def document(self, groups):
+        return list(map(_section, groups))
 
 
 def _section(group):

@@ -1,6 +1,6 @@
 """The tables of retrieval, from records as runs leave them."""
 
-from keras_vsoftmax.experiments.report import retrieval_report
+from keras_vsoftmax.experiments.report import report
 
 
 def _record(make_record, head, seed, error, recall):
@@ -22,7 +22,7 @@ def _record(make_record, head, seed, error, recall):
 def test_figures_and_paired_differences(make_record):
     runs = [("softmax", 0, 50, 0.4), ("softmax", 1, 52, 0.42)]
     runs += [("virtual", 0, 53, 0.3), ("virtual", 1, 55, 0.34)]
-    text = retrieval_report.tables([_record(make_record, *run) for run in runs])
+    text = report.tables([_record(make_record, *run) for run in runs])
     assert "among 1,999 images of 20 classes that were not trained on" in text
     assert "by the cosine, 1 left out" in text
     assert "| Softmax | 2 | 51.00 ± 1.41 | 41.00 ± 1.41 | 50.00 ± 0.00 |" in text
