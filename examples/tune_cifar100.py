@@ -111,6 +111,8 @@ def main(argv=None):
     parser.add_argument("--tuner", choices=search.TUNERS, default="Hyperband")
     parser.add_argument("--trials", type=int, default=20, help="but for Hyperband")
     args = parser.parse_args(argv)
+    if getattr(args, "disturb_label", 0):
+        parser.error("--disturb-label: a search trains on the labels as they are")
     if args.quick:
         args.trials = min(args.trials, 3)
     with script.one_line_errors(parser.prog):

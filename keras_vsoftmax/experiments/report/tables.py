@@ -30,10 +30,12 @@ def paired_difference(group, head, key="test_error", baseline="softmax", figure=
 def training(record):
     """How a run was trained, in words."""
     recipe = record["recipe"]
+    rate = recipe.get("disturb_label")
+    disturbed = f", labels redrawn at a rate of {rate:g}" if rate else ""
     return (
         f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
         f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
-        f"{recipe['learning_rate']:g}, {recipe['precision']}"
+        f"{recipe['learning_rate']:g}, {recipe['precision']}{disturbed}"
     )
 
 

@@ -55,6 +55,14 @@ def parser(description, recipe, heads_default=("softmax", "virtual"), image_set=
     _override(made, "--backbone", recipe, str, "network below the head", choices=backbones.NAMES)
     _override(
         made,
+        "--disturb-label",
+        recipe,
+        _share,
+        "share of the labels of each batch that are redrawn, uniformly over all classes",
+        metavar="RATE",
+    )
+    _override(
+        made,
         "--precision",
         recipe,
         str,
@@ -125,7 +133,7 @@ def chosen_heads(args):
     return list(heads.NAMES) if "all" in args.heads else list(dict.fromkeys(args.heads))
 
 
-def _override(group, name, recipe, type, text, choices=None):
+def _override(group, name, recipe, type, text, choices=None, metavar=None):
     default = getattr(recipe, name.strip("-").replace("-", "_"), None)
     told = "" if default is None else f" (default: the recipe's, {default})"
     group.add_argument(
@@ -134,7 +142,7 @@ def _override(group, name, recipe, type, text, choices=None):
         choices=choices,
         default=argparse.SUPPRESS,
         help=text + told,
-        metavar=None if choices else name.strip("-").upper().replace("-", "_"),
+        metavar=metavar or (None if choices else name.strip("-").upper().replace("-", "_")),
     )
 
 
@@ -158,4 +166,5 @@ def _number(type, holds, expected):
 
 positive_int = _number(int, lambda value: value > 0, "a positive integer")
 _non_negative_int = _number(int, lambda value: value >= 0, "an integer of at least 0")
+_share = _number(float, lambda value: 0 <= value <= 1, "a share from 0 to 1")
 _positive_float = _number(float, lambda value: 0 < value < float("inf"), "a positive number")

@@ -24,6 +24,7 @@ class Recipe:
     augment: bool = False  # 4-pixel padded random crops and mirroring
     top5: bool = False  # the top-5 error as well
     width: float = 1.0  # factor on the channels of the backbone
+    disturb_label: float = 0.0  # probability that a label is redrawn at random
     precision: str = "float32"
 
     def shortened(self, iterations):
@@ -31,6 +32,17 @@ class Recipe:
         drops = tuple(round(drop * iterations / self.iterations) for drop in self.drops)
         return dataclasses.replace(self, iterations=iterations, drops=drops)
 
+    @property
+    def backbone_knobs(self):
+        """What the recipe says about the backbone's own arguments."""
+        if self.backbone in _ACTIVE:
+            return {"warmup": round(self.iterations * _ACTIVE_WARMUP)}
+        return {}
+
+
+# The positions of active convolutions rest in the first steps, in their paper 10,000 of 64,000.
+_ACTIVE = ("acu", "acu_plain")
+_ACTIVE_WARMUP = 10_000 / 64_000
 
 MNIST = Recipe("mnist", "MNIST", "mnist", "plain_mnist")
 MNIST_2D = Recipe("mnist_2d", "MNIST, 2-D features", "mnist", "plain_2d")

@@ -13,6 +13,7 @@ import keras
 from keras_vsoftmax import Classifier, backbones, heads
 from keras_vsoftmax.distributed import strategies
 from keras_vsoftmax.experiments.data.augment import RandomCropMirror
+from keras_vsoftmax.experiments.data.disturbed import DisturbedBatches
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import callbacks, environment, records
 from keras_vsoftmax.experiments.training.recipes import head_knobs
@@ -40,6 +41,8 @@ class Run:
     def folder(self):
         name = "-".join(filter(None, (self.recipe.name, self.variant)))
         network = f"{self.recipe.backbone}-x{self.recipe.width:g}"
+        if self.recipe.disturb_label:
+            network += f"-disturb{self.recipe.disturb_label:g}"
         return self.out / name / network / f"{self.head}-seed{self.seed}"
 
     @property
@@ -101,6 +104,8 @@ def train(run, data, strategy=None, resume=False):
         with strategies.scope(strategy):
             model, trained, sources = _build(run, data, knobs, synchronized=strategy is not None)
         batches = data.batches(recipe.batch_size, run.seed)
+        if recipe.disturb_label:
+            batches = DisturbedBatches(batches, recipe.disturb_label, data.classes, run.seed)
         progress = callbacks.Progress(
             folder / "progress.json", identity, model, folder / "best.keras", resume
         )
@@ -163,7 +168,9 @@ def _build(run, data, knobs, synchronized):
     """The model, the same with augmentation in front for training, and what draws by epoch."""
     recipe = run.recipe
     shape = data.shape
-    network = backbones.get(recipe.backbone, shape, recipe.width, recipe.l2, synchronized)
+    network = backbones.get(
+        recipe.backbone, shape, recipe.width, recipe.l2, synchronized, **recipe.backbone_knobs
+    )
     head = heads.get(
         run.head, data.classes, kernel_regularizer=keras.regularizers.L2(recipe.l2), **knobs
     )

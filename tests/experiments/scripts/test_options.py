@@ -19,13 +19,14 @@ def test_the_recipe_stands_where_nothing_is_said():
 def test_options_override_the_recipe():
     args = _parse(
         *["--epochs", "3", "--batch-size", "100", "--learning-rate", "0.05", "--width", "0.5"],
-        *["--backbone", "resnet110", "--precision", "mixed_bfloat16"],
+        *["--backbone", "resnet110", "--precision", "mixed_bfloat16", "--disturb-label", "0.1"],
     )
     recipe = options.resolve(recipes.MNIST, args, samples=1_000)
     assert recipe.iterations == 30
     assert recipe.drops == (20, 25)
     assert (recipe.batch_size, recipe.learning_rate, recipe.width) == (100, 0.05, 0.5)
     assert (recipe.backbone, recipe.precision) == ("resnet110", "mixed_bfloat16")
+    assert recipe.disturb_label == 0.1
 
 
 def test_iterations_become_whole_epochs():
@@ -61,6 +62,7 @@ def test_heads():
         (["--epochs", "2", "--iterations", "5"], "not allowed with"),
         (["--width", "nan"], "--width: must be a positive number. Received: nan"),
         (["--learning-rate", "x"], "--learning-rate: must be a positive number. Received: x"),
+        (["--disturb-label", "1.5"], "--disturb-label: must be a share from 0 to 1. Received: 1.5"),
         (["--backbone", "vgg"], "invalid choice: 'vgg'"),
         (["--precision", "float8"], "invalid choice: 'float8'"),
         (["--strategy", "tpu"], "invalid choice: 'tpu'"),

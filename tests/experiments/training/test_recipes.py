@@ -1,3 +1,4 @@
+import dataclasses
 import importlib.util
 import pathlib
 import re
@@ -57,3 +58,10 @@ def test_scripts_start_with_the_published_figures(script):
         assert told[head] == tuple(table[head] for table in tables)
     assert f"python examples/{script}.py --quick" in module.__doc__
     assert len(path.read_text().splitlines()) <= 45  # one screen
+
+
+@pytest.mark.parametrize("backbone", ["acu", "acu_plain"])
+def test_positions_rest_for_the_same_share_of_every_run(backbone):
+    recipe = dataclasses.replace(recipes.CIFAR10, backbone=backbone).shortened(640)
+    assert recipe.backbone_knobs == {"warmup": 100}
+    assert recipes.CIFAR10.backbone_knobs == {}

@@ -43,10 +43,12 @@ def _weights(run):
 
 @pytest.mark.core
 def test_interrupted_in_mid_epoch_and_resumed(make_run, images, monkeypatch):
-    straight, stopped = make_run("straight"), make_run("stopped")
+    # Labels are disturbed as well, so that the draws of all kinds go on as they would have.
+    straight, stopped, again = (
+        make_run(name, disturb_label=0.3) for name in ("straight", "stopped", "again")
+    )
     expected = runner.train(straight, images)
     # The same again: what a resumed run is compared with is no accident.
-    again = make_run("again")
     runner.train(again, images)
     for one, other in zip(_weights(straight), _weights(again), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -166,6 +168,15 @@ def test_backup_files_are_whole_or_not_there(make_run, images, monkeypatch):
     runner.train(killed, images, resume=True)
     for one, other in zip(_weights(killed), _weights(straight), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)
+
+
+def test_disturbed_labels_are_another_run(make_run, images):
+    plain, disturbed = make_run(head="softmax"), make_run(head="softmax", disturb_label=1.0)
+    assert disturbed.folder.parent.name == f"{plain.folder.parent.name}-disturb1"
+    runner.train(plain, images)
+    record = runner.train(disturbed, images)
+    assert record["recipe"]["disturb_label"] == 1.0
+    assert record["epochs"][-1]["train_error"] > 90  # of 100 classes, nothing to be learnt
 
 
 def test_precision_is_put_back(make_run, images):
