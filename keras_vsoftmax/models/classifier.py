@@ -336,10 +336,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             model = keras.Sequential([model])
         features = model.predict(x, batch_size, verbose, steps, callbacks)
         features = np.asarray(features, dtype=self.head.output_dtype)
-        if normalize:
-            norms = np.linalg.norm(features, axis=-1, keepdims=True)
-            features = features / np.where(norms > 0, norms, 1)
-        return features
+        return keras.utils.normalize(features) if normalize else features
 
     def predict_classes(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Class ids, in batches: the argmax of what `predict` gives.

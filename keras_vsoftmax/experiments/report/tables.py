@@ -1,6 +1,7 @@
 """Parts of Markdown tables of runs, and the comparison of heads in them."""
 
 import statistics
+import warnings
 
 from keras_vsoftmax.experiments.training.records import is_synthetic, last
 from keras_vsoftmax.utils.extras import require
@@ -17,14 +18,14 @@ def paired_difference(group, head, key="test_error", baseline="softmax", figure=
     """
     runs, others = group.get(head, {}), group.get(baseline, {})
     common = sorted(runs.keys() & others)
-    differences = [figure(runs[seed], key) - figure(others[seed], key) for seed in common]
-    if head == baseline or len(differences) < 2:
+    if head == baseline or len(common) < 2:
         return None
     stats = require("scipy.stats", extra="examples", feature="Comparing heads")
-    centre = statistics.fmean(differences)
-    quantile = stats.t.ppf(0.975, len(differences) - 1)
-    half = float(quantile) * statistics.stdev(differences) / len(differences) ** 0.5
-    return centre, centre - half, centre + half
+    ours, theirs = ([figure(side[seed], key) for seed in common] for side in (runs, others))
+    with warnings.catch_warnings():  # differences all alike: their interval is that point
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = map(float, stats.ttest_rel(ours, theirs).confidence_interval(0.95))
+    return (low + high) / 2, low, high
 
 
 def training(record):
