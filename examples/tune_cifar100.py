@@ -34,7 +34,7 @@ def make_space(recipe, images, heads, seed):
 
     def head_arguments(hp):
         regularizer = keras.regularizers.L2(l2(hp))
-        knobs = recipes.head_knobs(hp["head"], recipe.iterations)
+        knobs = recipes.head_knobs(hp["head"], recipe)
         return {"kernel_regularizer": regularizer, **knobs}
 
     def optimizer(learning_rate):

@@ -7,6 +7,7 @@ from keras_vsoftmax.backbones.densenet import densenet
 from keras_vsoftmax.backbones.maxout import maxout
 from keras_vsoftmax.backbones.nin import nin
 from keras_vsoftmax.backbones.plain import plain
+from keras_vsoftmax.backbones.preactivation_resnet import preactivation_resnet
 from keras_vsoftmax.backbones.recurrent_conv import recurrent_conv
 from keras_vsoftmax.backbones.resnet import resnet
 from keras_vsoftmax.backbones.sphereface import sphereface
@@ -31,8 +32,10 @@ _BUILDERS = {
         stages=((32, 2), (64, 2), (128, 2)),
         embedding=2,
         kernel_size=5,
-        embedding_norm=False,
+        ending="none",
     ),
+    "plain_small": functools.partial(plain, stages=((64, 1), (96, 1), (128, 1)), embedding=256),
+    "resnet18": preactivation_resnet,
     "resnet110": resnet,
     "densenet40": densenet,
     "wrn28_10": wide_resnet,
@@ -80,7 +83,7 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
         synchronized: batch normalisation over all replicas of a `tf.distribute` strategy.
         **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
             `sphereface20`, `acu`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding`
-            (the plain networks and SphereFace's), `dropout` (maxout networks, those of the NIN
+            (the plain networks and SphereFace's), `ending` (the plain networks), `dropout` (maxout networks, those of the NIN
             family, `recurrent_conv`), `input_dropout` (maxout networks), `pools` (the NIN
             family: `nin`, `dsn`, `genpool`), `channels`, `iterations` and `normalization`
             (`recurrent_conv`), `warmup` (`acu`).

@@ -177,12 +177,14 @@ class Head(keras.layers.Layer):
         """
         if not self.label_smoothing:
             return {}
-        if labels.rows is None:
-            label_logit = numerics.pick(logits, labels.ids)
-        else:
-            label_logit = kops.sum(labels.rows * logits, axis=-1)
         mean = kops.sum(logits, axis=-1) / self.units
-        return {"offset": self.label_smoothing * (label_logit - mean)}
+        return {"offset": self.label_smoothing * (self._label_logit(logits, labels) - mean)}
+
+    def _label_logit(self, logits, labels):
+        """sum_c q_c z_c (...,) of the label's row q, without smoothing."""
+        if labels.rows is None:
+            return numerics.pick(logits, labels.ids)
+        return kops.sum(labels.rows * logits, axis=-1)
 
     def _rounded(self, inputs):
         """Features and kernel, rounded to the compute dtype, held in the output dtype.

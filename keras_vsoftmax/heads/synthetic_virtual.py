@@ -47,9 +47,9 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
 
-    def _training_terms(self, logits, features, kernel, labels):
+    def _virtual_terms(self, logits, features, kernel, labels):
         m = self.margin
-        terms = super()._training_terms(logits, features, kernel, labels)
+        terms = super()._virtual_terms(logits, features, kernel, labels)
         # Under label smoothing the virtual logit is that of the smoothed row, the angle is not.
         length = terms["virtual"]
         if self.label_smoothing:

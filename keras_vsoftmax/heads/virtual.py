@@ -4,13 +4,75 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
+from keras_vsoftmax.heads.base import check_range, is_integer
 from keras_vsoftmax.heads.blockable import BlockableHead
+from keras_vsoftmax.heads.margin import StepCounter
 
 
-class VirtualClass:
-    """Mixin of the heads with a virtual class: v = ||x|| sum_c q_c ||W_c||, q the smoothed row."""
+class VirtualClass(StepCounter):
+    """Mixin of the heads with a virtual class: v = ||x|| sum_c q_c ||W_c||, q the smoothed row.
+
+    With `warmup_steps`, or a `strength` s below 1, v is replaced by
+
+        v' = t + r (v - t) + log r,   t = sum_c q_c z_c,   r = s min(1, step / warmup_steps)
+
+    which is no virtual class at r = 0, and v at r = 1.
+    """
+
+    def __init__(self, units, *, warmup_steps=0, strength=1.0, **kwargs):
+        super().__init__(units, **kwargs)
+        check_range("strength", strength, above=0, high=1)
+        if not is_integer(warmup_steps) or warmup_steps < 0:
+            raise ValueError(
+                "`warmup_steps` must be an integer of at least 0, the number of training steps "
+                "over which the virtual class comes in. "
+                f"Received: warmup_steps={warmup_steps!r}"
+            )
+        if (warmup_steps or strength < 1) and getattr(self, "block_size", None) is not None:
+            raise ValueError(
+                "A head with `block_size` takes the virtual class whole, from the first step. "
+                f"Received: block_size={self.block_size}, warmup_steps={warmup_steps}, "
+                f"strength={strength}"
+            )
+        self.warmup_steps = int(warmup_steps)
+        self.strength = float(strength)
+
+    @property
+    def current_strength(self):
+        """r of the next training step, as a float."""
+        if not self.warmup_steps:
+            return self.strength
+        step = int(kops.convert_to_numpy(self.step))
+        return self.strength * min(1.0, step / self.warmup_steps)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "warmup_steps": self.warmup_steps,
+            "strength": self.strength,
+        }
+
+    def _add_state(self):
+        # Without a warm-up there is no schedule to keep, and files hold the kernel alone.
+        if self.warmup_steps:
+            super()._add_state()
 
     def _training_terms(self, logits, features, kernel, labels):
+        terms = self._virtual_terms(logits, features, kernel, labels)
+        if self.warmup_steps or self.strength < 1:
+            target = self._label_logit(logits, labels) - terms.get("offset", 0.0)
+            r = self._strength(logits.dtype)
+            blended = target + r * (terms["virtual"] - target) + kops.log(r)
+            terms["virtual"] = kops.where(r < 1, blended, terms["virtual"])
+        return terms
+
+    def _strength(self, dtype):
+        if not self.warmup_steps:
+            return kops.full((), self.strength, dtype=dtype)
+        share = kops.cast(self._next_step(), dtype) / self.warmup_steps
+        return self.strength * kops.where(share < 1, share, 1.0)
+
+    def _virtual_terms(self, logits, features, kernel, labels):
         if labels.rows is None and not self.label_smoothing:
             return {"virtual": numerics.virtual_logit(features, kernel, labels.ids)}
         lengths = numerics.norm(kernel, axis=0)

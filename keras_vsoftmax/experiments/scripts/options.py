@@ -5,6 +5,7 @@ import dataclasses
 import pathlib
 
 from keras_vsoftmax import backbones, heads
+from keras_vsoftmax.backbones.plain import check_ending
 from keras_vsoftmax.distributed import strategies
 
 # Under a minute on two cores: a slice of the data, a narrow network, 48 steps.
@@ -60,6 +61,21 @@ def parser(description, recipe, heads_default=("softmax", "virtual"), image_set=
         _share,
         "share of the labels of each batch that are redrawn, uniformly over all classes",
         metavar="RATE",
+    )
+    _override(
+        made,
+        "--ending",
+        recipe,
+        ending,
+        "how a plain network ends: none, average, norm, norm+relu or layer_norm",
+    )
+    _override(
+        made,
+        "--virtual-warmup",
+        recipe,
+        _share,
+        "share of the steps over which the virtual class comes in",
+        metavar="SHARE",
     )
     _override(
         made,
@@ -149,6 +165,15 @@ def _override(group, name, recipe, type, text, choices=None, metavar=None):
 def folder(text):
     """An argument that is a path; `~` is the home."""
     return pathlib.Path(text).expanduser()
+
+
+def ending(text):
+    """An argument that says how a plain network ends."""
+    try:
+        check_ending(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _number(type, holds, expected):

@@ -17,6 +17,7 @@ from keras_vsoftmax.experiments.data.disturbed import DisturbedBatches
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import callbacks, environment, records
 from keras_vsoftmax.experiments.training.recipes import head_knobs
+from keras_vsoftmax.experiments.training.schedules import LinearWarmup
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Run:
         seed: of weights, shuffling, augmentation and noise.
         out: folder of all runs.
         variant: word that keeps runs on part of the data, or on other data, apart.
+        knobs: arguments of the head beside those that the length of the run decides.
     """
 
     recipe: object
@@ -36,6 +38,7 @@ class Run:
     seed: int
     out: pathlib.Path
     variant: str = ""
+    knobs: dict = dataclasses.field(default_factory=dict)
 
     @property
     def folder(self):
@@ -51,7 +54,7 @@ class Run:
         return self.folder / "last.keras"
 
 
-def train(run, data, strategy=None, resume=False):
+def train(run, data, strategy=None, resume=False, watch=None):
     """Train, save and measure; write the record last.
 
     The run's folder gets `record.json`, `best.keras` and `last.keras` (without augmentation and
@@ -65,6 +68,7 @@ def train(run, data, strategy=None, resume=False):
         data: a `DataSet`.
         strategy: of `tf.distribute`, or `None`.
         resume: go on where a stopped run was; return the record of a complete one.
+        watch: function of the model and the run's folder that gives more callbacks.
 
     Returns:
         The record, a dict.
@@ -77,7 +81,7 @@ def train(run, data, strategy=None, resume=False):
     recipe, folder, chief = run.recipe, run.folder, strategies.is_chief(strategy)
     if not chief:
         folder = folder / f"worker-{strategy.cluster_resolver.task_id}"
-    knobs = head_knobs(run.head, recipe.iterations)
+    knobs = {**head_knobs(run.head, recipe), **run.knobs}
     identity = {
         "recipe": dataclasses.asdict(recipe),
         "head": run.head,
@@ -119,6 +123,7 @@ def train(run, data, strategy=None, resume=False):
             callbacks=[
                 callbacks.BeginEpoch(batches, *sources),
                 *_tensorboard(folder),
+                *(watch(model, folder) if watch else ()),
                 progress,
                 # The last one, so that what it backs up is complete.
                 callbacks.Backup(run.folder / "backup", writes=chief),
@@ -185,7 +190,10 @@ def _build(run, data, knobs, synchronized):
         metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))
     rates = [recipe.learning_rate * 0.1**drop for drop in range(len(recipe.drops) + 1)]
     rate = keras.optimizers.schedules.PiecewiseConstantDecay(list(recipe.drops), rates)
-    trained.compile(keras.optimizers.SGD(rate, momentum=recipe.momentum), metrics=metrics)
+    if recipe.rate_warmup:
+        rate = LinearWarmup(rate, recipe.rate_warmup)
+    optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    trained.compile(optimizer, metrics=metrics)
     return model, trained, sources
 
 

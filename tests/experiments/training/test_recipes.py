@@ -25,10 +25,12 @@ def test_recipes_name_what_exists(recipe):
 def test_heads_have_titles_and_knobs():
     assert set(recipes.TITLES) == set(heads.NAMES)
     for head in heads.NAMES:
-        heads.get(head, 10, **recipes.head_knobs(head, 100))
+        heads.get(head, 10, **recipes.head_knobs(head, recipes.MNIST.shortened(100)))
     # The whole recipe is annealed as the heads are by default; a short one goes as far.
-    assert recipes.head_knobs("angular", 18_000)["lambda_gamma"] == pytest.approx(0.12)
-    assert recipes.head_knobs("angular", 180)["lambda_gamma"] == pytest.approx(12)
+    assert recipes.head_knobs("angular", recipes.MNIST)["lambda_gamma"] == pytest.approx(0.12)
+    assert recipes.head_knobs("angular", recipes.MNIST.shortened(180))[
+        "lambda_gamma"
+    ] == pytest.approx(12)
 
 
 SCRIPTS = {
