@@ -75,8 +75,11 @@ def virtual_logit(name, features, kernel, rows, ids, knobs):
     return None
 
 
-def losses(name, features, kernel, labels, smoothing=0.0, lam=0.0, noise=0.0, **knobs):
-    """L (batch,) of a head, for ids (batch,) or rows (batch, classes)."""
+def losses(name, features, kernel, labels, smoothing=0.0, lam=0.0, noise=0.0, r=1.0, **knobs):
+    """L (batch,) of a head, for ids (batch,) or rows (batch, classes).
+
+    r is how far a virtual class has come in: v' = t + r (v - t) + log r, t the row's mean logit.
+    """
     features, kernel = np.asarray(features, "float64"), np.asarray(kernel, "float64")
     classes = kernel.shape[1]
     labels = np.asarray(labels)
@@ -89,6 +92,9 @@ def losses(name, features, kernel, labels, smoothing=0.0, lam=0.0, noise=0.0, **
         target = label_logit_with_margin(name, features, kernel, ids, knobs, lam, noise)
         if target is not None:
             z[np.arange(len(ids)), ids] = target
+    if r < 1:
+        target = (rows * z).sum(-1)
+        v = None if r == 0 else target + r * (v - target) + np.log(r)
     partition = logsumexp(z if v is None else np.concatenate([z, v[:, None]], -1))
     return partition - (rows * z).sum(-1)
 

@@ -9,7 +9,15 @@ from keras_vsoftmax import heads
 
 pytestmark = pytest.mark.core
 
-STATEFUL = ["noisy", "large_margin", "angular", "angular_normface"]
+# What makes a head keep the step; the schedule is not over when the run is interrupted.
+STATEFUL = {
+    "noisy": {"seed": 5},
+    "large_margin": {"lambda_gamma": 1.0, "lambda_min": 0.1},
+    "angular": {"lambda_gamma": 1.0, "lambda_min": 0.1},
+    "angular_normface": {"lambda_gamma": 1.0, "lambda_min": 0.1},
+    "virtual": {"warmup_steps": 14},
+    "synthetic_virtual": {"warmup_steps": 14},
+}
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")
 Y = RNG.integers(0, 3, 64)
@@ -28,9 +36,8 @@ class Interrupt(keras.callbacks.Callback):
 
 def make_model(name):
     keras.utils.set_random_seed(3)
-    knobs = {"seed": 5} if name == "noisy" else {"lambda_gamma": 1.0, "lambda_min": 0.1}
     backbone = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
-    model = keras_vsoftmax.Classifier(backbone, heads.get(name, 3, **knobs))
+    model = keras_vsoftmax.Classifier(backbone, heads.get(name, 3, **STATEFUL[name]))
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9))
     return model
 

@@ -1,0 +1,133 @@
+"""The virtual class that comes in over the first steps, or stays below its whole strength."""
+
+import numpy as np
+import pytest
+
+from keras_vsoftmax import heads
+from tests import oracle
+from tests.backends import losses_and_gradients
+from tests.heads import cases
+
+pytestmark = pytest.mark.core
+
+NAMES = ["virtual", "synthetic_virtual"]
+STEPS = 4
+
+
+def make(name, kernel, step, **knobs):
+    """A head whose next training step has this number."""
+    head = cases.make(name, kernel, **knobs)
+    head.step.assign(step)
+    return head
+
+
+def _knobs(name):
+    return cases.KNOBS[name]
+
+
+@pytest.mark.parametrize("step", [0, 1])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_the_loss_is_that_of_the_formula(name, smoothing, step):
+    r = min(1.0, step / STEPS)
+    for point, features, kernel, ids in cases.awkward_points():
+        knobs = _knobs(name)
+        head = make(name, kernel, step, label_smoothing=smoothing, warmup_steps=STEPS, **knobs)
+        got, by_features, by_kernel = losses_and_gradients(head, kernel, features, ids)
+        truth = oracle.losses(name, features, kernel, ids, smoothing, r=r, **knobs)
+        bound = cases.loss_bound(name, features, kernel, ids, knobs, truth)
+        assert (np.abs(got - truth) <= bound).all(), point
+        assert np.isfinite(by_features).all(), point
+        assert np.isfinite(by_kernel).all(), point
+
+
+@pytest.mark.parametrize("step", [1, 3])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_gradients_equal_finite_differences(smoothing, step):
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(5, 4)).astype("float32")
+    kernel = rng.normal(size=(4, 3)).astype("float32")
+    ids = np.array([0, 1, 2, 0, 1])
+    head = make("virtual", kernel, step, label_smoothing=smoothing, warmup_steps=STEPS)
+    _, by_features, by_kernel = losses_and_gradients(head, kernel, features, ids)
+
+    def loss(features, kernel):
+        return oracle.losses("virtual", features, kernel, ids, smoothing, r=step / STEPS).sum()
+
+    x, w = features.astype("float64"), kernel.astype("float64")
+    truth = oracle.finite_differences(lambda x: loss(x, w), x, 1e-6)
+    np.testing.assert_allclose(by_features, truth, atol=1e-5)
+    truth = oracle.finite_differences(lambda w: loss(x, w), w, 1e-6)
+    np.testing.assert_allclose(by_kernel, truth, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_begins_as_the_plain_softmax_and_ends_as_the_head(name):
+    _, features, kernel, ids = next(cases.awkward_points())
+    plain = losses_and_gradients(cases.make("softmax", kernel), kernel, features, ids)
+    whole = losses_and_gradients(cases.make(name, kernel, **_knobs(name)), kernel, features, ids)
+    for step, expected in ((0, plain), (STEPS, whole), (10 * STEPS, whole)):
+        head = make(name, kernel, step, warmup_steps=STEPS, **_knobs(name))
+        for a, b in zip(losses_and_gradients(head, kernel, features, ids), expected):
+            np.testing.assert_allclose(a, b, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_strength_below_one_stays(name):
+    _, features, kernel, ids = next(cases.awkward_points())
+    head = cases.make(name, kernel, strength=0.25, **_knobs(name))
+    assert head.current_strength == 0.25
+    got, _, _ = losses_and_gradients(head, kernel, features, ids)
+    truth = oracle.losses(name, features, kernel, ids, r=0.25, **_knobs(name))
+    np.testing.assert_allclose(got, truth, rtol=1e-5)
+
+
+def test_rows_are_taken_while_it_comes_in():
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(6, 4)).astype("float32")
+    kernel = rng.normal(size=(4, 3)).astype("float32")
+    rows = rng.dirichlet(np.ones(3), 6).astype("float32")
+    head = make("virtual", kernel, 2, warmup_steps=STEPS)
+    got, _, _ = losses_and_gradients(head, kernel, features, rows)
+    np.testing.assert_allclose(got, oracle.losses("virtual", features, kernel, rows, r=0.5), 1e-5)
+
+
+def test_training_passes_alone_are_counted():
+    _, features, kernel, ids = next(cases.awkward_points())
+    head = cases.make("virtual", kernel, warmup_steps=2, strength=0.5)
+    seen = []
+    for _ in range(3):
+        seen.append(head.current_strength)
+        head(features, ids, training=True)
+        head(features)
+        head(features, ids, training=False)
+    assert seen == [0.0, 0.25, 0.5]
+
+
+def test_without_it_a_file_holds_the_kernel_alone():
+    assert len(cases.make("virtual", np.ones((3, 2), "float32")).weights) == 1
+    assert len(cases.make("virtual", np.ones((3, 2), "float32"), strength=0.5).weights) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_config_round_trip(name):
+    head = heads.get(name, 5, warmup_steps=7, strength=0.5)
+    again = type(head).from_config(head.get_config())
+    assert (again.warmup_steps, again.strength) == (7, 0.5)
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{"warmup_steps": -1}, {"warmup_steps": 1.5}, {"strength": 0}, {"strength": 1.1}],
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_values_are_refused(name, knobs):
+    (knob,) = knobs
+    with pytest.raises(ValueError, match=f"`{knob}` must be .*Received: {knob}="):
+        heads.get(name, 5, **knobs)
+
+
+@pytest.mark.parametrize("knobs", [{"warmup_steps": 5}, {"strength": 0.5}])
+def test_blocks_are_refused(knobs):
+    with pytest.raises(ValueError, match="block_size"):
+        heads.get("virtual", 5, block_size=2, **knobs)
