@@ -154,8 +154,11 @@ class Probe(keras.callbacks.Callback):
         self.probed, self.images, self.labels, self.path = model, images, labels, path
         self.rows = {}
 
-    def on_train_begin(self, logs=None):
-        self._look("start")
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:
+            self._look("start")
+        elif not self.rows:  # a resumed run
+            self.rows = json.loads(self.path.read_text())
 
     def on_epoch_end(self, epoch, logs=None):
         if epoch == 0:

@@ -12,6 +12,7 @@ def _trainable(model):
 @pytest.mark.parametrize(
     ("identifier", "exact", "published"),
     [
+        ("resnet18", 11_172_170, "11.2M"),
         ("resnet110", 1_727_962, "1.7M"),
         ("densenet40", 1_019_722, "1.0M"),
         ("wrn28_10", 36_479_194, "36.5M"),
@@ -74,7 +75,7 @@ SMALL = {
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("identifier", ["plain_mnist", *SMALL])  # one of each family
+@pytest.mark.parametrize("identifier", ["plain_mnist", "resnet18", *SMALL])
 def test_images_in_embeddings_out(identifier, tmp_path):
     shape = (28, 28, 1) if identifier == "plain_mnist" else (32, 32, 3)
     backbone = backbones.get(identifier, shape, width=0.125, **SMALL.get(identifier, {}))
@@ -100,6 +101,42 @@ def test_l2_is_on_every_kernel_and_nothing_else(identifier):
     np.testing.assert_allclose(float(sum(backbone.losses)), expected, rtol=1e-5)
     backbone = backbones.get(identifier, (32, 32, 3), **{**knobs, "l2": 0})
     assert backbone.losses == []
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("ending", "last", "length", "lowest"),
+    [
+        ("none", "Dense", 6, False),
+        ("norm", "BatchNormalization", 6, False),
+        ("norm+relu", "ReLU", 6, True),
+        ("layer_norm", "LayerNormalization", 6, False),
+        ("average", "GlobalAveragePooling2D", 16, False),
+    ],
+)
+def test_plain_networks_end_as_asked(ending, last, length, lowest):
+    backbone = backbones.get("plain_small", (28, 28, 1), width=0.125, embedding=6, ending=ending)
+    assert type(backbone.layers[-1]).__name__ == last
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1)).astype("uint8")
+    embeddings = backbone.predict(images, verbose=0)
+    assert embeddings.shape == (4, length)
+    assert (embeddings >= 0).all() == lowest
+
+
+def test_a_shifted_norm_starts_at_one():
+    backbone = backbones.get("plain_small", (28, 28, 1), width=0.1, ending="shifted_norm")
+    np.testing.assert_array_equal(np.asarray(backbone.layers[-1].beta), 1)
+
+
+def test_an_unknown_ending():
+    with pytest.raises(ValueError, match=r"norm, shifted_norm, .*Received: ending='norm\+gelu'"):
+        backbones.get("plain_small", (28, 28, 1), ending="norm+gelu")
+
+
+def test_the_average_of_a_preactivation_network_is_not_negative():
+    backbone = backbones.get("resnet18", (32, 32, 3), width=0.05)
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3))
+    assert backbone.predict(images, verbose=0).min() >= 0
 
 
 def test_batch_norm_is_synchronized_when_asked():

@@ -33,6 +33,23 @@ def test_heads_have_titles_and_knobs():
     ] == pytest.approx(12)
 
 
+def test_a_warm_up_goes_with_the_length_of_the_run():
+    recipe = dataclasses.replace(recipes.CIFAR100_RESNET18, virtual_warmup=0.25)
+    short = recipe.shortened(7_800)
+    assert (short.rate_warmup, short.drops) == (195, (3_900, 5_850))
+    for head in ("virtual", "synthetic_virtual"):
+        assert recipes.head_knobs(head, short) == {"warmup_steps": 1_950}
+    assert recipes.head_knobs("softmax", short) == {}
+    assert recipes.head_knobs("virtual", recipes.CIFAR100_RESNET18) == {}
+
+
+def test_a_recipe_names_what_it_changes_in_the_backbone():
+    recipe = dataclasses.replace(recipes.MNIST, ending="norm+relu", embedding=16)
+    backbone = backbones.get("plain_mnist", (28, 28, 1), 0.1, **recipe.backbone_knobs)
+    assert backbone.output_shape == (None, 16)
+    assert recipes.IMAGENET32.backbone_knobs == {}
+
+
 SCRIPTS = {
     "mnist": ["mnist"],
     "svhn": ["svhn"],

@@ -13,7 +13,7 @@ from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import callbacks, recipes, records, runner
 
 
-def _network(identifier, input_shape, width, l2, synchronized):
+def _network(identifier, input_shape, width, l2, synchronized, **knobs):
     image = keras.Input(input_shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(x))
