@@ -231,7 +231,7 @@ def literal_logits(features, kernel, ids):
 
     >>> import numpy as np
     >>> from keras_vsoftmax import numerics
-    >>> logits = ops.literal_logits(
+    >>> logits = numerics.literal_logits(
     ...     np.array([[2.0, 1.0]], "float32"),
     ...     np.array([[1.0, 0.0, -1.0], [0.0, 1.0, -1.0]], "float32"),
     ...     np.array([0], "int32"),

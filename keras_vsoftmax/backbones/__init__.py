@@ -83,10 +83,10 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
         synchronized: batch normalisation over all replicas of a `tf.distribute` strategy.
         **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
             `sphereface20`, `acu`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding`
-            (the plain networks and SphereFace's), `ending` (the plain networks), `dropout` (maxout networks, those of the NIN
-            family, `recurrent_conv`), `input_dropout` (maxout networks), `pools` (the NIN
-            family: `nin`, `dsn`, `genpool`), `channels`, `iterations` and `normalization`
-            (`recurrent_conv`), `warmup` (`acu`).
+            (the plain networks and SphereFace's), `ending` (the plain networks), `dropout`
+            (maxout networks, those of the NIN family, `recurrent_conv`), `input_dropout` (maxout
+            networks), `pools` (the NIN family: `nin`, `dsn`, `genpool`), `channels`, `iterations`
+            and `normalization` (`recurrent_conv`), `warmup` (`acu`).
 
     Returns:
         A `keras.Model` from images to float embeddings of shape (batch, d). Those of `dsn` and
