@@ -28,13 +28,15 @@ import numpy as np
 from keras import ops
 
 from keras_vsoftmax.experiments.data import image_sets
+from keras_vsoftmax.experiments.data.data_set import DataSet
 from keras_vsoftmax.experiments.report import tables
 from keras_vsoftmax.experiments.scripts import options, script
 from keras_vsoftmax.experiments.training import recipes, records, runner
+from keras_vsoftmax.retrieval import pair_auc, retrieval_metrics
 from keras_vsoftmax.utils.files import atomic_path
 
 _PROBED = 512  # training images on which the gradient's shares are looked at
-_PAIRS = 4_000  # test images whose pairs are compared: eight million pairs
+_COMPARED = 4_000  # test images that are compared pair by pair: eight million pairs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,8 +93,7 @@ class Case:
 class Part(image_sets.ImageSet):
     """A part of an image set: its first images, and of its classes the first ones."""
 
-    unseen: tuple = (None, None)
-    name: str = ""
+    unseen: tuple | None = None
 
     @classmethod
     def of(cls, images, count, classes):
@@ -112,8 +113,8 @@ class Part(image_sets.ImageSet):
     def identity(self):
         return {**super().identity(), "classes": self.classes}
 
-    def validation(self, batch_size):
-        return {}  # the test set is looked at once, at the end
+    # The test set is looked at once, at the end.
+    validation = DataSet.validation
 
     def measure(self, model, batch_size, folder):
         size = 500
@@ -134,16 +135,9 @@ class Part(image_sets.ImageSet):
 
 def _compare(features, labels):
     """Pair AUC and recall@1, both by the cosine, in %."""
-    from sklearn.metrics import roc_auc_score
-
-    features = keras.utils.normalize(features[:_PAIRS].astype("float32"))
-    labels = labels[:_PAIRS]
-    scores = features @ features.T
-    upper = np.triu_indices(len(labels), 1)
-    auc = roc_auc_score((labels[:, None] == labels)[upper], scores[upper])
-    np.fill_diagonal(scores, -np.inf)
-    nearest = labels[scores.argmax(1)]
-    return {"auc": 100 * float(auc), "recall": 100 * float(np.mean(nearest == labels))}
+    features, labels = features[:_COMPARED], labels[:_COMPARED]
+    found = retrieval_metrics(features, labels, ks=(1,))
+    return {"auc": 100 * pair_auc(features, labels), "recall": 100 * found.recall_at[1]}
 
 
 class Probe(keras.callbacks.Callback):
