@@ -52,10 +52,11 @@ def load_image(path, shape):
     with open(path, "rb") as file, image_module.open(file) as image:
         image_ops.exif_transpose(image, in_place=True)
         image = eight_bit(image, channels)
-    scale = min(image.width / width, image.height / height)
-    left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
-    box = (left, top, left + scale * width, top + scale * height)
-    pixels = np.asarray(image.resize((width, height), image_module.Resampling.BILINEAR, box=box))
+        scale = min(image.width / width, image.height / height)
+        left, top = (image.width - scale * width) / 2, (image.height - scale * height) / 2
+        box = (left, top, left + scale * width, top + scale * height)
+        resized = image.resize((width, height), image_module.Resampling.BILINEAR, box=box)
+    pixels = np.asarray(resized)
     return pixels.reshape(height, width, channels)
 
 

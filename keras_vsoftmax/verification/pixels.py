@@ -46,10 +46,12 @@ def eight_bit(image, channels):
         image = _from_deep(image)
     elif image.has_transparency_data:
         image = _over_background(image)
-    # By way of RGB, since Pillow has no road to grey from every mode.
-    if image.mode not in ("1", "L"):
+    # By way of RGB, since Pillow has no road to grey from every mode; `convert` would copy what is
+    # right already.
+    if image.mode not in ("1", "L", "RGB"):
         image = image.convert("RGB")
-    return image.convert("L" if channels == 1 else "RGB")
+    mode = "L" if channels == 1 else "RGB"
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _from_deep(image):
