@@ -38,8 +38,9 @@ class DataSet(abc.ABC):
         """What is trained on, a function of the seed and the epoch alone.
 
         Returns:
-            An object with a length, the steps of an epoch; `begin_epoch(epoch)`, which draws anew;
-            and `fit_input()`, what `fit` takes with `shuffle=False`.
+            A `keras.utils.PyDataset` of `(images, labels)`, its length the steps of an epoch, with
+            `begin_epoch(epoch)`, which draws anew, and `fit_input()`, which gives what `fit` takes
+            with `shuffle=False`.
         """
 
     def validation(self, batch_size):
