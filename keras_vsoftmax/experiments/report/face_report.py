@@ -69,6 +69,7 @@ def _section(group):
             "",
             *_table(name, test, group),
             "",
+            *_differences(name, group),
         ]
     return "\n".join(parts)
 
@@ -98,18 +99,13 @@ def _table(name, test, group):
         runs = [run["verification"][name] for run in group.get(head, {}).values()]
         if not (runs or head in known):
             continue
-        difference = None
-        if all(run["accuracy"] is not None for run in runs):
-            difference = paired_difference(
-                group, head, "accuracy", figure=lambda run, key: run["verification"][name][key]
-            )
         row = [TITLES[head], "not run", "", "", "", *[""] * len(fars)]
         if runs:
             accuracy = _mean(runs, "accuracy", absent="one fold")
             error = _mean(runs, "standard_error", before=" ± ")
             row[1] = f"{accuracy}{error} (n = {len(runs)})"
             row[2:5] = [
-                interval(difference),
+                _difference(name, group, head, lambda test: test["accuracy"]),
                 _mean(runs, "auc", 4),
                 _mean(runs, "equal_error_rate"),
             ]
@@ -121,6 +117,38 @@ def _table(name, test, group):
     if known:
         header.insert(1, "Published")
     return rows([header, *lines])
+
+
+def _differences(name, group):
+    """Every figure minus that of softmax, in points, where two seeds or more ran both."""
+    fars = any_record(group)["verification"][name]["tar_at_far"]
+    figures = {
+        "Accuracy": lambda test: test["accuracy"],
+        "AUC, x 100": lambda test: 100 * test["auc"],
+        "EER": lambda test: test["equal_error_rate"],
+        **{f"TAR at FAR {far}": lambda test, far=far: test["tar_at_far"][far] for far in fars},
+    }
+    lines = []
+    for head in TITLES:
+        row = [_difference(name, group, head, figure) for figure in figures.values()]
+        if any(row):
+            lines.append([TITLES[head], *row])
+    if not lines:
+        return []
+    header = ["Head", *figures]
+    return ["Minus softmax, paired by seed, 95%, in points:", "", *rows([header, *lines]), ""]
+
+
+def _difference(name, group, head, figure):
+    """The paired difference of a figure of a test in words, empty where the pairs have none."""
+
+    def of_record(record, _):
+        return figure(record["verification"][name])
+
+    runs = [run for head in (head, "softmax") for run in group.get(head, {}).values()]
+    if any(of_record(run, None) is None for run in runs):
+        return ""
+    return interval(paired_difference(group, head, figure=of_record))
 
 
 def _known(name, test):
