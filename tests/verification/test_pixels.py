@@ -133,7 +133,7 @@ def half_transparent_palette():
         ("clear.webp", lambda: plain("RGBA", (0, 0, 0, 0)), {"lossless": True}, (255,) * 3),
         ("clear.gif", lambda: plain("P", 0), {"transparency": 0}, (255,) * 3),
         ("palette.png", half_transparent_palette, {}, (132, 137, 142)),
-        ("pa.tif", lambda: plain("RGBA", (0, 0, 0, 0)).convert("PA"), {}, (255,) * 3),
+        ("pa.tif", lambda: plain("PA", (0, 0)), {}, (255,) * 3),
         ("one_grey.png", lambda: plain("L", 50), {"transparency": 50}, (255,) * 3),
         ("other_grey.png", lambda: plain("L", 50), {"transparency": 51}, (50,) * 3),
         ("colour.png", lambda: plain("RGB", (1, 2, 3)), {"transparency": (1, 2, 3)}, (255,) * 3),
