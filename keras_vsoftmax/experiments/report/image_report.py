@@ -31,7 +31,7 @@ class ImageSection(Section):
     key = "cosines"
 
     def tables(self, group):
-        return _section(group, poster=False)
+        return _section(group)
 
     def document(self, groups):
         parts = []
@@ -39,13 +39,16 @@ class ImageSection(Section):
             measured = [
                 group for group in groups if any_record(group)["recipe"]["name"] == recipe.name
             ]
-            parts += map(_section, measured)
+            cited = cited_rows(recipe.name, measured)
+            parts += [_section(group, cited) for group in measured]
             if not measured:
                 parts += [f"## {recipe.title}", "", "Not run.", ""]
-                parts += [*_table(recipe.name, {}, "test_error", published.OWN_RUNS), ""]
+                parts += [*_table(recipe.name, {}, "test_error", published.OWN_RUNS, cited), ""]
         poster = {recipe.name for recipe in _POSTER}
         parts += [
-            _section(group) for group in groups if any_record(group)["recipe"]["name"] not in poster
+            _section(group, cited=())
+            for group in groups
+            if any_record(group)["recipe"]["name"] not in poster
         ]
         return parts
 
@@ -55,14 +58,15 @@ class ImageSection(Section):
         return f"\n![Test error against steps]({name})\n"
 
 
-def _section(group, poster=True):
+def _section(group, cited=None):
     record = any_record(group)
     name = record["recipe"]["name"]
     parts = [f"## {record['recipe']['title']}", "", _caption(group), ""]
-    parts += [*_table(name, group, "test_error", published.OWN_RUNS, poster), ""]
+    parts += [*_table(name, group, "test_error", published.OWN_RUNS, cited), ""]
     if record["recipe"]["top5"]:
         parts += ["Top-5 error:", ""]
-        parts += [*_table(name, group, "test_top5_error", published.TOP5, poster), ""]
+        top5 = None if cited is None else ()
+        parts += [*_table(name, group, "test_top5_error", published.TOP5, top5), ""]
     return "\n".join([*parts, *_verdict(group)])
 
 
@@ -78,8 +82,8 @@ def _caption(group):
     )
 
 
-def _table(name, group, key, own_runs, poster=True):
-    """Rows of the measured heads; with `poster` also those that only it has."""
+def _table(name, group, key, own_runs, cited=None):
+    """Rows of the measured heads; with `cited` rows also the heads that only the poster has."""
     # What was published about the real images is no company for made-up ones.
     made_up = bool(group) and is_synthetic(any_record(group))
     known = {} if made_up else own_runs.get(name, {})
@@ -87,7 +91,7 @@ def _table(name, group, key, own_runs, poster=True):
     header += ["Nearest-other cosine", "Steps/s"]
     lines = []
     for head in TITLES:
-        if head in group or (poster and head in known):
+        if head in group or (cited is not None and head in known):
             runs = list(group.get(head, {}).values())
             errors = mean([last(run, key) for run in runs])
             row = [
@@ -103,11 +107,39 @@ def _table(name, group, key, own_runs, poster=True):
                 row.insert(1, f"{known[head]:.2f}" if head in known else "")
     if known:
         header.insert(1, "Published")
-    if poster and key == "test_error" and not made_up:
-        lines += [
-            [title, f"{x:.2f}", *[""] * 5] for title, x in published.CITED.get(name, {}).items()
-        ]
+    if cited and not made_up:
+        lines += [[*row, *[""] * 4] for row in cited]
     return rows([header, *lines])
+
+
+def cited_rows(name, groups):
+    """What the poster cites for a data set, and what was measured for it: lists of three cells.
+
+    A system is measured by the runs of its backbone with its paper's head, whatever the width
+    and length, which stand beside the error.
+    """
+    lines = []
+    for title, figure in published.CITED.get(name, {}).items():
+        measured = ""
+        if title in published.CITED_BACKBONES:
+            found = [_system(title, name, group) for group in groups]
+            measured = "; ".join(filter(None, found)) or "not run"
+        lines.append([title, f"{figure:.2f}", measured])
+    return lines
+
+
+def _system(title, name, group):
+    record = any_record(group)
+    recipe = record["recipe"]
+    backbones, rate = published.CITED_BACKBONES[title], recipe.get("disturb_label")
+    matches = rate if backbones is None else recipe["backbone"] in backbones and not rate
+    runs = list(group.get(published.cited_head(title, name), {}).values())
+    if not matches or not runs or trial_note(record):
+        return ""
+    return (
+        f"{mean([last(run) for run in runs])} (n = {len(runs)}, {recipe['backbone']} at width "
+        f"{recipe['width']:g}, {len(record['epochs'])} epochs)"
+    )
 
 
 def _verdict(group):

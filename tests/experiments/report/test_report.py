@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -75,6 +77,37 @@ def test_document_has_every_figure_of_the_poster(make_record):
     assert "| Softmax | 26.86 | 0.50 (n = 1) |" in top5
     for section in text.split("## "):
         assert len({line.count("|") for line in section.splitlines() if line[:1] == "|"}) <= 1
+
+
+def test_cited_systems_have_what_was_measured(make_record):
+    """Beside the figure, whatever the width; a head of ours on the backbone is no such run."""
+    genpool = dataclasses.replace(recipes.CIFAR100, backbone="genpool", width=0.25)
+    disturbed = dataclasses.replace(recipes.CIFAR100, disturb_label=0.1)
+    acu = dataclasses.replace(recipes.CIFAR100, backbone="acu", disturb_label=0.1)
+    quick = make_record("softmax", 0, 1.0, dataclasses.replace(genpool, backbone="densenet40"))
+    runs = [make_record("softmax", seed, 40.0 + seed, genpool) for seed in (0, 2)]
+    runs += [make_record("softmax", 0, 30.0, disturbed), make_record("softmax", 0, 31.0, acu)]
+    runs += [make_record("virtual", 0, 50.0, dataclasses.replace(genpool, backbone="acu"))]
+    runs += [{**quick, "variant": "quick"}]
+    lines = report.document(runs).splitlines()
+    genpool = "GenPool | 32.37 | 41.00 ± 1.41 (n = 2, genpool at width 0.25, 2 epochs) |"
+    disturbed = (
+        "DisturbLabel | 32.99 | 30.00 (n = 1, plain_cifar100 at width 1, 2 epochs); "
+        "31.00 (n = 1, acu at width 1, 2 epochs) |"
+    )
+    for row in (genpool, disturbed, "ACU | 27.47 | not run |", "DenseNet-40 | 27.55 | not run |"):
+        # Five groups of CIFAR100's runs, each with the poster's rows.
+        assert sum(line.startswith(f"| {row}") for line in lines) == 5
+    for row in ("ACU | 7.12 | not run |", "Maxout | 2.47 | not run |", "R-CNN | 0.31 | not run |"):
+        assert sum(line.startswith(f"| {row}") for line in lines) == 1
+
+
+def test_the_head_of_a_cited_system(make_record):
+    """DSN's figure on MNIST is with the squared hinge."""
+    dsn = dataclasses.replace(recipes.MNIST, backbone="dsn_mnist")
+    for head, cell in (("softmax", "not run"), ("hinge", "2.00 (n = 1, dsn_mnist at width 1")):
+        text = report.document([make_record(head, 0, 2.0, dsn)])
+        assert f"| DSN | 0.39 | {cell}" in text
 
 
 def test_synthetic_data_is_told(make_record):
