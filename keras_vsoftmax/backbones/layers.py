@@ -50,14 +50,6 @@ def prelu():
     return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
 
 
-def shortcut(x, channels, strides):
-    """The shortcut without parameters: every other pixel, new channels zero."""
-    if strides > 1:
-        x = keras.layers.MaxPooling2D(1, strides)(x)
-        x = keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
-    return x
-
-
 def pixels(input_shape):
     """The input and its values scaled to [-1, 1]: images go in as they are stored, 0 to 255."""
     image = keras.Input(input_shape, name="image")

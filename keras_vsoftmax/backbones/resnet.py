@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vsoftmax.backbones.layers import Layers, pixels, shortcut
+from keras_vsoftmax.backbones.layers import Layers, pixels
 
 
 def resnet(input_shape, depth=110, **settings):
@@ -38,4 +38,7 @@ def _block(layers, x, channels, strides):
     y = layers.norm()(layers.conv(channels, 3, strides)(x))
     y = layers.conv(channels, 3)(keras.layers.ReLU()(y))
     y = layers.norm()(y)
-    return keras.layers.ReLU()(keras.layers.Add()([shortcut(x, channels, strides), y]))
+    if strides > 1:  # the shortcut without parameters: every other pixel, new channels zero
+        x = keras.layers.MaxPooling2D(1, strides)(x)
+        x = keras.ops.pad(x, ((0, 0), (0, 0), (0, 0), (0, channels - x.shape[-1])))
+    return keras.layers.ReLU()(keras.layers.Add()([x, y]))

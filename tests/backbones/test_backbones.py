@@ -70,7 +70,7 @@ SMALL = {
     "densenet40": {"depth": 7, "growth": 4},
     "wrn28_10": {"depth": 10, "widen": 2},
     "sphereface20": {"depth": 10},
-    "acu": {"depth": 8},
+    "acu": {"depth": 11},
 }
 
 

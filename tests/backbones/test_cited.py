@@ -74,12 +74,18 @@ def test_the_plain_network_that_the_authors_of_active_convolution_published():
 
 
 def test_the_residual_network_of_active_convolutions():
-    """Kernels as in the residual network of 32 layers, and positions in all 30 of the blocks."""
-    active, plain = backbones.get("acu", CIFAR), backbones.get("resnet110", CIFAR, depth=32)
-    positions = [w for w in active.weights if w.path.endswith("positions")]
-    assert len(positions) == 30
-    moved = sum(int(np.prod(w.shape)) for w in positions)
-    assert _count(active) - moved == _count(plain)
+    """Kernels of nine bottlenecks, by hand, and positions in the middle of each."""
+    backbone = backbones.get("acu", CIFAR)
+    count, channels_in = 9 * 3 * 16, 16
+    for base in (16, 32, 64):
+        count += channels_in * 4 * base  # of the shortcut
+        for _ in range(3):
+            count += channels_in * base + 9 * base * base + base * 4 * base
+            channels_in = 4 * base
+    kernels = [w for w in backbone.trainable_weights if w.path.endswith("kernel")]
+    assert sum(int(np.prod(w.shape)) for w in kernels) == count
+    assert len([w for w in backbone.weights if w.path.endswith("positions")]) == 9
+    assert backbone.output_shape == (None, 256)
 
 
 @pytest.mark.parametrize("pools", [("mixed", "tree"), ("gated", "max")])
