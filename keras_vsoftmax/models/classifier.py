@@ -1,29 +1,22 @@
 """`Classifier`: a backbone and a head, with the labels taken to the head in training."""
 
-import contextlib
-from typing import Any, NamedTuple
-
 import keras
 import numpy as np
 from keras import ops as kops
 
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax.distributed.training import ReplicatedTraining
+from keras_vsoftmax.keras_gaps.failed_steps import UsableAfterErrors
 from keras_vsoftmax.keras_gaps.portable import portable
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 from keras_vsoftmax.models import serving
 from keras_vsoftmax.models.blocked_training import BlockedTraining
-
-
-class _Labelled(NamedTuple):
-    """What a training step calls the model with: private, so that no backbone's input is one."""
-
-    inputs: Any
-    labels: Any
+from keras_vsoftmax.models.label_routing import LabelRouting, require_labels
+from keras_vsoftmax.models.label_watch import LabelWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
+class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterErrors, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -36,6 +29,15 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             tensor, a list or a dict.
         head: A head of this package.
         **kwargs: `name` and the other arguments of `keras.Model`.
+
+    Call arguments:
+        inputs: The backbone's input.
+        labels: Class ids (...,) or (..., 1), or rows of probabilities (..., units), as the head
+            takes them. Needed in training, where `fit` hands them over.
+        training: Boolean.
+
+    A loop of your own calls `output = model(x, labels=y, training=True)` and minimises
+    `VirtualSoftmaxLoss()(y, output)`, as `fit` does.
 
     `predict` and `evaluate` see plain log-softmax outputs, so that the validation loss is the
     plain cross-entropy. Labels outside [0, units), or rows that are no probabilities, are
@@ -57,6 +59,8 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
     (6, 3)
     """
 
+    # Constructing.
+
     def __init__(self, backbone, head, **kwargs):
         # Without autocast, so that ids and rows never become half precision on their way.
         super().__init__(autocast=False, **kwargs)
@@ -73,24 +77,87 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             )
         self.backbone = backbone
         self.head = head
-        self._invalid_labels = _InvalidLabels(name="invalid_labels", dtype="float32")
-        self._invalid_labels_before = 0
+        self._watch = LabelWatch(head)
+        self._serving = serving.ServingModels()
+        self._in_first_call = False
+        self._input_dtypes = None  # of the inputs that built the model, flat
         self._label_rank = None  # of class ids, known from the first call on
-        self._label_ndim = {}  # of the last labels, for each function that Keras traced
         inputs = serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
 
-    def call(self, inputs, training=None):
-        inputs, labels = inputs if isinstance(inputs, _Labelled) else (inputs, None)
-        features = self.backbone(inputs, training=training)
+    def __call__(self, inputs, labels=None, **kwargs):
+        if self.built:
+            return super().__call__(inputs, labels, **kwargs)
+        self._in_first_call, self._input_dtypes = True, _dtypes_of(inputs)
+        try:
+            return super().__call__(inputs, labels, **kwargs)
+        finally:
+            self._in_first_call = False
+
+    def build(self, input_shape):
+        """Make the weights for inputs of this shape, or of this structure of shapes."""
+        if self.backbone.built and self.head.built:
+            return
+        default = self.backbone.compute_dtype
+        dtypes = iter(self._input_dtypes or ())
+        inputs = keras.tree.map_shape_structure(
+            lambda shape: keras.KerasTensor(shape, next(dtypes, default)), input_shape
+        )
+        try:
+            self.head(serving.features_of(self.backbone, inputs, training=False))
+        except Exception:
+            # A backbone that cannot be traced is built by the call with the inputs themselves.
+            if not self._in_first_call:
+                raise
+        if self.compiled and not self._in_first_call:
+            # Weights that are loaded next may bring the optimizer's state along.
+            self.optimizer.build(self.trainable_variables)
+
+    def call(self, inputs, labels=None, training=None):
+        if training and labels is None:
+            raise ValueError(
+                "Classifier needs the labels in training: fit(x, y), or "
+                "model(x, labels=y, training=True) in a loop of your own. "
+                "Received: labels=None with training=True"
+            )
+        features = serving.features_of(self.backbone, inputs, training)
         self._label_rank = len(features.shape) - 1
         return self.head(features, labels, training=training)
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "backbone": keras.saving.serialize_keras_object(self.backbone),
+            "head": keras.saving.serialize_keras_object(self.head),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = dict(config)
+        for name in ("backbone", "head"):
+            config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+    def get_build_config(self):
+        config = super().get_build_config()
+        if config and self._input_dtypes:
+            config = {**config, "input_dtypes": list(self._input_dtypes)}
+        return config
+
+    def build_from_config(self, config):
+        # Backbone and head bring build configs of their own. In older files the shapes of the
+        # labels stand beside those of the inputs here.
+        if config and not (self.backbone.built and self.head.built):
+            self._input_dtypes = tuple(config.get("input_dtypes", ())) or None
+            self.build(config["input_shape"])
 
     # Compiling.
 
     def compile(self, optimizer="rmsprop", loss=None, **kwargs):
-        """Configures training, as `keras.Model.compile` does.
+        """Configure training, as `keras.Model.compile` does.
 
         Args:
             optimizer: As for Keras.
@@ -106,6 +173,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         loss = VirtualSoftmaxLoss() if loss is None else loss
         self._check_loss(loss)
         self._metrics_take_rows = None
+        self._serving.forget()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
     def compile_from_config(self, config):
@@ -135,30 +203,16 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             f"of it, as its loss. {reason} Received: loss={loss!r}"
         )
 
-    # Labels on their way to the head, and checked.
-
-    def train_step(self, *args):
-        *state, data = args
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        _require_labels(y)
-        return super().train_step(*state, (_Labelled(x, y), y, sample_weight))
-
-    def test_step(self, *args):
-        *state, data = args
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if self._in_blocks:
-            data = _Labelled(x, y), y, sample_weight
-        return super().test_step(*state, data)
+    # Training: the steps.
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        _require_labels(y)
+        require_labels(y)
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        _require_labels(y)
+        require_labels(y)
         labels = self._interpret(y, y_pred)
-        invalid = kops.cast(kops.logical_not(labels.valid), "float32")
-        self._invalid_labels.update_state(kops.sum(invalid))
+        self._watch.count(labels.valid)
         return super().compute_metrics(
             x, self._for_metrics(y, labels, y_pred), y_pred, sample_weight
         )
@@ -187,15 +241,22 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             )
         return kops.one_hot(labels.ids, self.head.units)
 
-    def get_metrics_result(self):
-        results = super().get_metrics_result()
-        results.pop(self._invalid_labels.name, None)
-        return results
+    @property
+    def metrics_variables(self):
+        return [*super().metrics_variables, *self._watch.variables]
+
+    @property
+    def metrics_names(self):
+        """Names of what `evaluate` returns, in its order, once there were data."""
+        if not all(getattr(metric, "built", True) for metric in self.metrics):
+            return super().metrics_names
+        return list(self.get_metrics_result())
 
     def reset_metrics(self):
-        # Validation resets the metrics before the epoch is over: keep what training counted.
-        self._invalid_labels_before += int(self._invalid_labels.result())
+        self._watch.begin_pass()
         super().reset_metrics()
+
+    # Training: the calls.
 
     def fit(
         self,
@@ -209,46 +270,43 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         validation_data=None,
         **kwargs,
     ):
-        """Trains the model, as `keras.Model.fit` does.
+        """Train the model, as `keras.Model.fit` does.
 
         Raises:
             ValueError: For bad labels: in arrays before the first step, in streams after the
                 epoch in which they came.
             FloatingPointError: After the first epoch whose loss is not finite although all
-                labels were valid.
+                labels were valid, unless a callback had handled it: if one has set
+                `model.stop_training` by then, as `keras.callbacks.TerminateOnNaN` does, the
+                history is returned.
         """
         self._check_arrays(x, y)
         if isinstance(validation_data, (tuple, list)):
             self._check_arrays(*validation_data[:2])
-        watch = _StopWhenNotFinite()
+        stopper = self._watch.begin_training()
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(watch)
+            callbacks.append(stopper)
         else:
             listed = isinstance(callbacks, (list, tuple))
-            callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), watch]
+            callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), stopper]
         self._retrace_for("train_function", y)
-        self._invalid_labels.reset_state()
-        self._invalid_labels_before = 0
         arguments = (batch_size, epochs, verbose, callbacks, validation_split, validation_data)
-        with self._usable_after_error():
+        with self.usable_after_error():
             history = super().fit(x, y, *arguments, **kwargs)
-        if watch.epoch is not None:
-            self._raise_not_finite(watch)
+        self._watch.end_training(stopper)
         return history
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
-        """Returns the loss and the metrics, as `keras.Model.evaluate` does.
+        """Return the loss and the metrics, as `keras.Model.evaluate` does.
 
         Raises:
             ValueError: For bad labels: in arrays before the first step, in streams at the end.
         """
         self._check_arrays(x, y)
         self._retrace_for("test_function", y)
-        with self._usable_after_error():
+        with self.usable_after_error():
             results = super().evaluate(x, y, *args, **kwargs)
-        bad = int(self._invalid_labels.result())
-        if bad:
-            raise ValueError(f"Evaluation met bad labels: {self._describe_invalid(bad)}")
+        self._watch.end_evaluation()
         return results
 
     def train_on_batch(self, x, y=None, *args, **kwargs):
@@ -263,65 +321,23 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         if y is None:
             # A stream brings its labels itself.
             if hasattr(x, "__array__") or isinstance(x, (list, tuple, dict)):
-                _require_labels(y)
+                require_labels(y)
+        elif isinstance(y, (dict, tuple)):
+            require_labels(y)
         elif hasattr(y, "__array__") or isinstance(y, list):
             label_lib.check_array(
                 y, self.head.units, self._label_rank, self._ignore_class(), self.head.accepts_rows
             )
 
-    def _retrace_for(self, function, y):
-        # A TensorFlow function that meets labels of two ranks forgets the rank of both.
-        ndim = getattr(y, "ndim", None)
-        if self._label_ndim.get(function, ndim) != ndim:
-            setattr(self, function, None)
-        self._label_ndim[function] = ndim
-
-    @contextlib.contextmanager
-    def _usable_after_error(self):
-        """Brings the model back where Keras would leave it broken after a step that failed."""
-        try:
-            yield
-        except Exception:
-            # TensorFlow cannot go on with a function that failed before it made its variables.
-            self.train_function = self.test_function = None
-            if keras.backend.backend() == "jax":
-                self.jax_state_sync()
-            raise
-
-    def _get_jax_state(self, **kwargs):
-        # Keras would purge the weights here, and so lose them in a step that fails.
-        return super()._get_jax_state(**{**kwargs, "purge_model_variables": False})
-
     def _ignore_class(self):
         return getattr(getattr(self, "loss", None), "ignore_class", None)
-
-    def _raise_not_finite(self, watch):
-        bad = self._invalid_labels_before + int(self._invalid_labels.result())
-        if bad:
-            raise ValueError(
-                f"Training met bad labels in epoch {watch.epoch + 1}: "
-                f"{self._describe_invalid(bad)} They changed no weight; the good samples and the "
-                "batches before them were applied."
-            )
-        raise FloatingPointError(
-            f"Training diverged in epoch {watch.epoch + 1}: the loss is {watch.loss} although "
-            "every label was valid. A lower learning rate, or gradient clipping, may help; a "
-            "custom loss must not normalise the output again. The steps before were applied."
-        )
-
-    def _describe_invalid(self, count):
-        return (
-            f"{count} of them were no class id from 0 to {self.head.units - 1} and no "
-            f"{'' if self.head.accepts_rows else 'one-hot '}row of {self.head.units} "
-            "probabilities, so that the loss is NaN."
-        )
 
     # Using what was trained.
 
     def embed(
         self, x, batch_size=None, verbose="auto", steps=None, callbacks=None, normalize=False
     ):
-        """Features of the backbone, in batches.
+        """Return the features of the backbone, in batches.
 
         Args:
             x, batch_size, verbose, steps, callbacks: As for `keras.Model.predict`.
@@ -331,15 +347,13 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         Returns:
             NumPy array (samples, ..., d), float32, or float64 under a float64 policy.
         """
-        model = self.backbone
-        if not isinstance(model, keras.Model):
-            model = keras.Sequential([model])
+        model = self._serving.get(self, "features")
         features = model.predict(x, batch_size, verbose, steps, callbacks)
         features = np.asarray(features, dtype=self.head.output_dtype)
         return keras.utils.normalize(features) if normalize else features
 
     def predict_classes(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
-        """Class ids, in batches: the argmax of what `predict` gives.
+        """Return class ids, in batches: the argmax of what `predict` gives.
 
         A head with `block_size` finds them without holding the logits of a batch.
 
@@ -349,13 +363,13 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
         Returns:
             NumPy array (samples, ...), int32.
         """
-        model = serving.Serving(self.backbone, self.head, "classes")
+        model = self._serving.get(self, "classes")
         return model.predict(x, batch_size, verbose, steps, callbacks)
 
     def export(
         self, filepath, format="tf_saved_model", output="log_probs", input_signature=None, **kwargs
     ):
-        """Exports a model for serving that takes the backbone's input alone.
+        """Export a model for serving that takes the backbone's input alone.
 
         Args:
             filepath: Where to write.
@@ -370,51 +384,13 @@ class Classifier(BlockedTraining, ReplicatedTraining, keras.Model):
             kwargs["input_signature"] = input_signature
         serving.export(self.backbone, self.head, output, filepath, format=format, **kwargs)
 
-    def get_config(self):
-        return {
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "backbone": keras.saving.serialize_keras_object(self.backbone),
-            "head": keras.saving.serialize_keras_object(self.head),
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        config = dict(config)
-        for name in ("backbone", "head"):
-            config[name] = keras.saving.deserialize_keras_object(config[name])
-        return cls(**config)
+    def quantize(self, mode, *args, **kwargs):
+        self._serving.forget()
+        return super().quantize(mode, *args, **kwargs)
 
 
-class _InvalidLabels(keras.metrics.Sum):
-    """Counts bad labels of a data pass. Nothing that belongs into a file."""
-
-    def save_own_variables(self, store):
-        pass
-
-    def load_own_variables(self, store):
-        pass
-
-
-class _StopWhenNotFinite(keras.callbacks.Callback):
-    """Ends training after the first epoch whose loss is not finite."""
-
-    def __init__(self):
-        super().__init__()
-        self.epoch = None
-        self.loss = None
-
-    def on_epoch_end(self, epoch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
-        if not np.isfinite(loss):
-            self.epoch, self.loss = epoch, float(loss)
-            self.model.stop_training = True
-
-
-def _require_labels(y):
-    if y is None:
-        raise ValueError(
-            "Classifier needs labels to train and to evaluate: fit(x, y), or a data set of (x, y) "
-            "or (x, y, sample_weight). Received: no labels"
-        )
+def _dtypes_of(inputs):
+    dtypes = [getattr(tensor, "dtype", None) for tensor in keras.tree.flatten(inputs)]
+    if any(dtype is None for dtype in dtypes):
+        return None
+    return tuple(keras.backend.standardize_dtype(dtype) for dtype in dtypes)

@@ -3,13 +3,15 @@
 import keras
 from keras import ops
 
+from keras_vsoftmax.keras_gaps.failed_steps import UsableAfterErrors
+from keras_vsoftmax.models.label_routing import describe_structure
 from keras_vsoftmax.utils.extras import require
 
 _OUTPUTS = ("log_probs", "probs", "logits")
 
 
-class Serving(keras.Model):
-    """From the backbone's input to log-probabilities, probabilities, logits or class ids."""
+class Serving(UsableAfterErrors, keras.Model):
+    """From the backbone's input to log-probabilities, probabilities, logits, ids or features."""
 
     def __init__(self, backbone, head, output):
         super().__init__(name="serving", autocast=False)
@@ -21,7 +23,9 @@ class Serving(keras.Model):
         # Keras hands over a tracked copy of the signature, whose type a backbone would warn about.
         for plain in (dict, list):
             inputs = plain(inputs) if isinstance(inputs, plain) else inputs
-        features = self.backbone(inputs, training=False)
+        features = features_of(self.backbone, inputs, training=False)
+        if self.output_kind == "features":
+            return features
         if self.output_kind == "classes":
             return self.head.predict_classes(features)
         if self.output_kind == "logits":
@@ -30,8 +34,50 @@ class Serving(keras.Model):
         return ops.exp(log_probs) if self.output_kind == "probs" else log_probs
 
 
+class ServingModels:
+    """The models by which a `Classifier` predicts, each made once, since Keras traces each anew.
+
+    No layer itself, so that a `Classifier` has no second way to its own weights.
+    """
+
+    def __init__(self):
+        self._models = {}
+
+    def get(self, model, output):
+        """Return the model for this output. `model` is the `Classifier`."""
+        head = None if output == "features" else model.head
+        known = self._models.get(output)
+        if known is None or known.backbone is not model.backbone or known.head is not head:
+            known = Serving(model.backbone, head, output)
+            if model.compiled:
+                known.run_eagerly = model.run_eagerly
+                known.jit_compile = model.jit_compile
+            self._models[output] = known
+        return known
+
+    def forget(self):
+        """Make them anew, for a model that was compiled or quantized."""
+        self._models.clear()
+
+
+def features_of(backbone, inputs, training):
+    """Call the backbone, whose features must be one tensor.
+
+    Raises:
+        ValueError: For a dict, a list or a tuple of features.
+    """
+    features = backbone(inputs, training=training)
+    if isinstance(features, (dict, list, tuple)):
+        raise ValueError(
+            "A head needs the features as one tensor (..., d): make a backbone that gives the one "
+            "that is meant, such as keras.Model(backbone.input, backbone.output[...]). "
+            f"Received: features in {describe_structure(features)}"
+        )
+    return features
+
+
 def export(backbone, head, output, filepath, *, format, input_signature=None, **kwargs):
-    """Writes what `Classifier.export` promises."""
+    """Write what `Classifier.export` promises."""
     if output not in _OUTPUTS:
         raise ValueError(
             f"`output` must be one of {', '.join(_OUTPUTS)}. Received: output={output!r}"
@@ -46,7 +92,7 @@ def export(backbone, head, output, filepath, *, format, input_signature=None, **
             raise ValueError(
                 "The backbone is neither a functional nor a built sequential model, so that its "
                 "input is not known: pass `input_signature`, such as "
-                '[keras.InputSpec(shape=(None, 28, 28), dtype="float32")]. '
+                '[keras.InputSpec(shape=(None, 28, 28), dtype="float32", name="image")]. '
                 "Received: input_signature=None"
             )
         inputs = keras.tree.map_structure(
@@ -56,7 +102,10 @@ def export(backbone, head, output, filepath, *, format, input_signature=None, **
     if input_signature is None:
         input_signature = [
             keras.tree.map_structure(
-                lambda tensor: keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype), inputs
+                lambda tensor: keras.InputSpec(
+                    shape=tensor.shape, dtype=tensor.dtype, name=tensor.name
+                ),
+                inputs,
             )
         ]
     serving.export(filepath, format=format, input_signature=input_signature, **kwargs)
@@ -64,7 +113,8 @@ def export(backbone, head, output, filepath, *, format, input_signature=None, **
 
 def symbolic_inputs(backbone):
     """The symbolic input of a functional or built sequential backbone, or None."""
+    if not isinstance(backbone, keras.Model) or not getattr(backbone, "inputs", None):
+        return None  # the attribute is missing from a subclass, and until a Sequential is built
     if isinstance(backbone, keras.Sequential):
-        # It has one input, in a list; the attribute is missing until it is built.
-        return next(iter(getattr(backbone, "inputs", [])), None)
-    return getattr(backbone, "input", None) if isinstance(backbone, keras.Model) else None
+        return backbone.inputs[0]  # it has one, in a list
+    return backbone.input

@@ -85,6 +85,46 @@ def test_export_of_a_backbone_whose_input_is_not_known(tmp_path):
     np.testing.assert_allclose(served.serve(x).numpy(), model.predict(x, verbose=0), atol=1e-5)
 
 
+def named_backbones():
+    one = keras.Sequential([keras.Input((4,), name="image"), keras.layers.Dense(4)])
+    a, b = keras.Input((2,), name="left"), keras.Input((2,), name="right")
+    several = keras.Model([a, b], keras.layers.Concatenate()([a, b]))
+    return {"one": (one, ["image"]), "several": (several, ["left", "right"])}
+
+
+@saved_model
+@pytest.mark.parametrize("kind", ["one", "several"])
+def test_a_saved_model_keeps_the_names_of_the_inputs(kind, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    backbone, names = named_backbones()[kind]
+    model = keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(3))
+    model.export(tmp_path / "served", verbose=False)
+    signature = tf.saved_model.load(str(tmp_path / "served")).signatures["serve"]
+    assert sorted(signature.structured_input_signature[1]) == names
+    x, _ = tiny.data(5)
+    parts = [x] if kind == "one" else [x[:, :2], x[:, 2:]]
+    (result,) = signature(**dict(zip(names, map(tf.constant, parts)))).values()
+    expected = model.predict(parts if kind == "several" else x, verbose=0)
+    np.testing.assert_allclose(result.numpy(), expected, atol=1e-5)
+
+
+@onnx
+@pytest.mark.parametrize("kind", ["one", "several"])
+def test_onnx_keeps_the_names_of_the_inputs(kind, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    backbone, names = named_backbones()[kind]
+    model = keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(3))
+    path = tmp_path / "model.onnx"
+    model.export(path, format="onnx", verbose=False)
+    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    assert [item.name for item in session.get_inputs()] == names
+    x, _ = tiny.data(5)
+    parts = [x] if kind == "one" else [x[:, :2], x[:, 2:]]
+    (result,) = session.run(None, dict(zip(names, parts)))
+    expected = model.predict(parts if kind == "several" else x, verbose=0)
+    np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
 def test_an_unknown_output(trained, tmp_path):
     with pytest.raises(ValueError, match=r"log_probs, probs, logits. Received: output='labels'"):
         trained.export(tmp_path / "served", output="labels")
