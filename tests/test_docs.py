@@ -24,6 +24,7 @@ PREPARED = [
     "docs/identification.md",
     "docs/retrieval.md",
     "docs/scaling.md",
+    "docs/training_loops.md",
     "docs/tuning.md",
     "docs/verification.md",
 ]
