@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vsoftmax import heads as head_lib
 from keras_vsoftmax.models.classifier import Classifier
+from keras_vsoftmax.models.copying import whole_copy
 from keras_vsoftmax.tuning import ranges as range_lib
 from keras_vsoftmax.utils.extras import require
 
@@ -32,10 +33,11 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
     Args:
         backbone: A Keras model or layer that gives features (..., d), or a function of the
-            hyperparameters that returns one. Of a model every trial trains a copy that starts
-            from the weights which the model has; a function gives every trial weights of its
-            own, and may vary the architecture: it is called with the `HyperParameters` after
-            those of the table were set, so that `hp["head"]` can be read, and others declared.
+            hyperparameters that returns one. Of a model every trial trains a copy with all that
+            Keras saves of it, from its weights to the statistics of a `Normalization`; a
+            function gives every trial weights of its own, and may vary the architecture: it is
+            called with the `HyperParameters` after those of the table were set, so that
+            `hp["head"]` can be read, and others declared.
         classes: Integer, at least 2. Number of classes.
         heads: Identifiers of the heads that are searched.
         optimizer: An optimizer class, or a function that returns an optimizer, with the
@@ -114,6 +116,8 @@ class HeadHyperModel(keras_tuner.HyperModel):
             if "embedding" in training:
                 backbone = _with_embedding(backbone, training["embedding"])
             model = Classifier(backbone, head_lib.get(head, self.classes, **knobs))
+        except FatalValueError:
+            raise
         except ValueError as error:
             raise FailedTrialError(
                 f"No model can be built with the hyperparameters {hp.values}: {error}"
@@ -139,10 +143,12 @@ class HeadHyperModel(keras_tuner.HyperModel):
             history = model.fit(x, y, callbacks=callbacks, **kwargs)
         except FloatingPointError as error:
             raise FailedTrialError(str(error)) from error
-        # The last steps of an epoch may ruin the weights without a trace in its training loss.
-        val_loss = history.history.get("val_loss", [])
-        if not np.all(np.isfinite(val_loss)):
-            raise FailedTrialError(f"The validation loss is not finite. Received: {val_loss}")
+        # A callback may have ended a divergence in its own way, and the last steps of an epoch may
+        # ruin the weights without a trace in its training loss.
+        for name, words in (("loss", "training"), ("val_loss", "validation")):
+            losses = history.history.get(name, [])
+            if not np.all(np.isfinite(losses)):
+                raise FailedTrialError(f"The {words} loss is not finite. Received: {losses}")
         return history
 
     def begin_trial(self):
@@ -209,15 +215,14 @@ class HeadHyperModel(keras_tuner.HyperModel):
     def _make_backbone(self, hp):
         if not isinstance(self.backbone, keras.Layer):
             return self.backbone(hp)
-        if isinstance(self.backbone, keras.Model):
-            copy = keras.models.clone_model(self.backbone)
-        else:
-            copy = self.backbone.__class__.from_config(self.backbone.get_config())
-        if self.backbone.built:
-            if not copy.built:
-                copy.build_from_config(self.backbone.get_build_config())
-            copy.set_weights(self.backbone.get_weights())
-        return copy
+        try:
+            return whole_copy(self.backbone)
+        except Exception as error:
+            raise FatalValueError(
+                "Each trial trains a copy of the backbone, which Keras must be able to save and "
+                "to load: give the class a get_config, or pass a function of the "
+                f"hyperparameters that makes one. Received: backbone={self.backbone!r} ({error})"
+            ) from error
 
     def _trial_seed(self, hp):
         key = _key(hp)
