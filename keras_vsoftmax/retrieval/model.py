@@ -29,9 +29,8 @@ def embed(model, x, batch_size=128, verbose=0):
     >>> embed(model, np.zeros((3, 4, 4, 1))).shape
     (3, 16)
     """
-    # A model made here belongs to one device: inside `fit` under tf.distribute one replica does
-    # the work, and the others none of it twice.
-    output = Embedder(getattr(model, "backbone", model)).predict(x, batch_size, verbose)
+    embedder = model if isinstance(model, Embedder) else Embedder(model)
+    output = embedder.predict(x, batch_size, verbose)
     if not hasattr(output, "ndim") or output.ndim != 2:
         shapes = keras.tree.map_structure(np.shape, output)
         raise ValueError(
@@ -74,11 +73,18 @@ def evaluate(model, x, y, gallery=None, *, metric="cosine", ks=(1, 2, 4, 8), **e
 
 
 class Embedder(keras.Model):
-    """A backbone in inference, as a model of its own."""
+    """A model's backbone in inference, as a model of its own.
 
-    def __init__(self, backbone):
+    `embed` makes one for each call; one that is kept is traced once. Made outside of the scope of
+    a `tf.distribute` strategy it runs on one device, also inside `fit`: one replica does the work.
+
+    Args:
+        model: see `embed`.
+    """
+
+    def __init__(self, model):
         super().__init__(name="embedder", autocast=False)
-        self.backbone = backbone
+        self.backbone = getattr(model, "backbone", model)
 
     def call(self, inputs):
         return self.backbone(inputs, training=False)

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_vsoftmax import heads as head_lib
+from keras_vsoftmax.callbacks.directions import direction
 from keras_vsoftmax.models.classifier import Classifier
 from keras_vsoftmax.models.copying import whole_copy
 from keras_vsoftmax.tuning import ranges as range_lib
@@ -259,7 +260,8 @@ def _objective_names(objective):
 
 
 def _need_validation(names):
-    return any(name.startswith("val_") for name in names)
+    # The figures of this package's callbacks are measured on data of their own.
+    return any(name.startswith("val_") and direction(name) is None for name in names)
 
 
 def _key(hp):

@@ -8,6 +8,7 @@ import time
 
 import keras
 
+from keras_vsoftmax.callbacks.directions import direction
 from keras_vsoftmax.tuning import oracles
 from keras_vsoftmax.utils.extras import require
 
@@ -29,6 +30,7 @@ class _HeadTuner:
         if keras.backend.backend() == "tensorflow":
             require("tensorboard", extra="tuner", feature="Keras Tuner on TensorFlow")
         hypermodel.check_objective(objective)
+        objective = _directed(objective)
         if hypermodel.seed is not None:
             # Keras Tuner takes 0 for no seed.
             kwargs.setdefault("seed", hypermodel.seed + 1)
@@ -84,7 +86,8 @@ class RandomSearch(_HeadTuner, keras_tuner.RandomSearch):
 
     Args:
         hypermodel: A `HeadHyperModel`.
-        objective: Name of a metric, or whatever else Keras Tuner takes.
+        objective: Name of a metric, or whatever else Keras Tuner takes. Of the figures of
+            `keras_vsoftmax.callbacks` the name is enough, as `"val_recall_at_1"`.
         worker_timeout: Seconds after which the chief of a distributed search gives a worker up
             that it does not hear of, and its trial to another one.
         **kwargs: As for `keras_tuner.RandomSearch`: `max_trials`, `directory`, `project_name`,
@@ -116,6 +119,14 @@ class GridSearch(_HeadTuner, keras_tuner.GridSearch):
     """
 
     _oracle_class = oracles.GridSearchOracle
+
+
+def _directed(objective):
+    """The objective with its direction, where it is a figure of this package's callbacks."""
+    if isinstance(objective, (list, tuple)):
+        return [_directed(each) for each in objective]
+    found = direction(objective) if isinstance(objective, str) else None
+    return keras_tuner.Objective(objective, found) if found else objective
 
 
 @contextlib.contextmanager

@@ -1,0 +1,71 @@
+"""Verification of faces, watched."""
+
+from keras_vsoftmax.callbacks.base import EmbeddingMetrics
+from keras_vsoftmax.identification.figures import rate_name
+from keras_vsoftmax.verification.embeddings import available_pairs, verify
+
+
+class VerificationMetrics(EmbeddingMetrics):
+    """Writes `val_verification_accuracy`, `val_verification_auc`, `val_verification_eer` and
+    `val_tar_at_far_RATE` into the logs.
+
+    A rate that the pairs cannot show is not in the logs. Where the callback must stand in the
+    list, see `EmbeddingMetrics`.
+
+    Args:
+        pairs: `Pairs`, as from `read_lfw_pairs`.
+        root: the folder in which their images lie.
+        every: measure after every so many epochs, see `EmbeddingMetrics`.
+        score, flip, batch_size, missing: see `verify`.
+        verbose: see `EmbeddingMetrics`.
+
+    Raises:
+        FileNotFoundError: when the training begins, where an image cannot be read and `missing`
+            is `"error"`.
+        ImportError: Pillow or scikit-learn is not installed.
+
+    Example:
+
+    ```python
+    watch = VerificationMetrics(read_lfw_pairs("lfw/pairs.txt"), "lfw/images", every=5)
+    best = keras.callbacks.ModelCheckpoint(
+        "best.keras", "val_tar_at_far_0_01", mode="max", save_best_only=True
+    )
+    model.fit(x, y, epochs=100, callbacks=[watch, best])
+    ```
+    """
+
+    def __init__(
+        self,
+        pairs,
+        root,
+        every=1,
+        *,
+        score="cosine",
+        flip=False,
+        batch_size=128,
+        missing="error",
+        verbose="auto",
+    ):
+        super().__init__(every, verbose)
+        self.pairs, self.root = pairs, root
+        self.settings = {
+            "score": score,
+            "flip": flip,
+            "batch_size": batch_size,
+            "missing": missing,
+        }
+
+    def on_train_begin(self, logs=None):
+        available_pairs(self.pairs, self.root, self.settings["missing"])
+        super().on_train_begin(logs)
+
+    def measure(self, model, verbose):
+        found = verify(model, self.pairs, self.root, verbose=verbose, **self.settings)
+        rates = {f"tar_at_far_{rate_name(far)}": tar for far, tar in found.tar_at_far.items()}
+        return {
+            "verification_accuracy": found.accuracy,
+            "verification_auc": found.auc,
+            "verification_eer": found.equal_error_rate,
+            **rates,
+        }
