@@ -58,7 +58,8 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1, decoded=No
         # Not `predict`: it keeps the output of every batch to the end, and on torch these small
         # arrays lie in the gaps that freed batches left, so that memory grows by a batch a step.
         end = start + len(batch)
-        embeddings[start:end] = embedder.predict_on_batch(batch)
+        # Cut, since in the scope of a tf.distribute strategy each replica gives the whole batch.
+        embeddings[start:end] = embedder.predict_on_batch(batch)[: len(batch)]
         bar.update(end)
         start = end
     bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))

@@ -39,14 +39,14 @@ def make_tuner(folder):
         seed=4,
     )
     return tuning.RandomSearch(
-        space, "val_recall_at_1", max_trials=5, directory=folder, project_name="search"
+        space, "val_recall_at_1", max_trials=4, directory=folder, project_name="search"
     )
 
 
 def search(folder):
     train, unseen = data()
     tuner = make_tuner(folder)
-    tuner.search(*train, epochs=3, verbose=0, callbacks=[RetrievalMetrics(*unseen)])
+    tuner.search(*train, epochs=2, verbose=0, callbacks=[RetrievalMetrics(*unseen)])
     return tuner
 
 

@@ -16,6 +16,7 @@ from keras_vsoftmax.callbacks import (
     direction,
 )
 from keras_vsoftmax.identification import Gallery
+from keras_vsoftmax.verification import images as images_lib
 from keras_vsoftmax.verification import make_pairs, verify
 from tests import tiny
 
@@ -23,6 +24,7 @@ from tests import tiny
 def _fit(callbacks, epochs=3, **settings):
     model = tiny.classifier(**settings)
     x, y = tiny.data()
+    keras.utils.set_random_seed(0)  # the order of the samples
     history = model.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks)
     return model, history.history
 
@@ -97,7 +99,7 @@ def test_identification():
         assert history[f"val_{name}"] == [figures[name] for figures in again.found]
 
 
-def test_verification(face_folder, tmp_path):
+def test_verification(face_folder, tmp_path, monkeypatch):
     pytest.importorskip("sklearn")
     root = face_folder(tmp_path / "faces", people=6, images=4)
     images = [str(path.relative_to(root)) for path in sorted(root.rglob("*.png"))]
@@ -108,16 +110,24 @@ def test_verification(face_folder, tmp_path):
     model = Classifier(backbone, VirtualSoftmax(3))
     model.compile("sgd")
     watch = VerificationMetrics(pairs, root)
+    decodings = []
+    load_image = images_lib.load_image
+    monkeypatch.setattr(
+        images_lib, "load_image", lambda *args: decodings.append(args) or load_image(*args)
+    )
     again = Afterwards(lambda model: verify(model, pairs, root, verbose=0))
     x = np.random.default_rng(0).uniform(0, 255, (12, 14, 12, 3)).astype("float32")
-    history = model.fit(x, np.arange(12) % 3, epochs=2, verbose=0, callbacks=[watch, again]).history
+    y = np.arange(12) % 3
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[watch])
+    assert len(decodings) == len(pairs.images())  # once, however many epochs there are
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[watch, again]).history
     for name, key in (("accuracy", "accuracy"), ("auc", "auc"), ("eer", "equal_error_rate")):
         expected = [getattr(found, key) for found in again.found]
         assert history[f"val_verification_{name}"] == expected
     assert history["val_tar_at_far_0_1"] == [found.tar_at_far[0.1] for found in again.found]
     assert "val_tar_at_far_0_0001" not in history
     with pytest.raises(FileNotFoundError, match="cannot be read"):
-        model.fit(x, np.arange(12) % 3, callbacks=[VerificationMetrics(pairs, tmp_path)])
+        model.fit(x, y, callbacks=[VerificationMetrics(pairs, tmp_path)])
 
 
 def test_when_it_measures():

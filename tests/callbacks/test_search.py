@@ -39,7 +39,7 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_stopped(tmp_path):
     )
     try:
         deadline = time.monotonic() + 300
-        while len(list(killed.rglob("trial.json"))) < 3:
+        while len(list(killed.rglob("trial.json"))) < 2:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -53,7 +53,7 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_stopped(tmp_path):
     keras.utils.set_random_seed(1)
     assert _trials(resumed) == _trials(search_job.search(straight))
     done = _trials(resumed)
-    assert [status for *_, status in done] == ["COMPLETED"] * 5
+    assert [status for *_, status in done] == ["COMPLETED"] * 4
     assert resumed.oracle.objective.direction == "max"
     # What was kept is the epoch that retrieves best.
     _, unseen = search_job.data()
@@ -61,11 +61,3 @@ def test_killed_and_resumed_it_ends_as_if_it_had_not_stopped(tmp_path):
     assert len({score for _, score, _, _ in done}) > 1
     found = retrieval.evaluate(resumed.get_best_models()[0], *unseen)
     assert found.recall_at[1] == pytest.approx(best)
-
-
-def test_the_objective_needs_no_validation_data_of_fit(tmp_path):
-    tuner = search_job.make_tuner(tmp_path)
-    assert tuner.oracle.objective.name == "val_recall_at_1"
-    (x, y), _ = search_job.data()
-    with pytest.raises(Exception, match="val_recall_at_1"):
-        tuner.search(x, y, epochs=1, verbose=0)  # and no callback that measures it
