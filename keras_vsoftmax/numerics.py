@@ -4,11 +4,16 @@ Notation, for one row: features x in R^d, class vectors W_j (the columns of the 
 z_j = W_j . x, label y. The virtual logit is v = ||W_y|| ||x||.
 """
 
-import math
-
 import keras
 from keras import ops
 
+from keras_vsoftmax.angles import (  # noqa: F401 (public here)
+    cosine,
+    cosine_of_sum,
+    multiple_angle_margin,
+    root,
+    sine,
+)
 from keras_vsoftmax.utils.gradients import with_gradient
 
 # A row of upstream gradients whose sum is this small against its largest entry comes from a
@@ -51,7 +56,7 @@ def norm(x, axis=-1):
 
     def forward(x):
         squared = ops.sum(ops.square(x), axis=axis)
-        return _root(squared), squared
+        return root(squared), squared
 
     def backward(tensors, squared, g):
         return (tensors[0] * ops.expand_dims(_over_root(g, squared), axis),)
@@ -75,7 +80,7 @@ def label_norms(kernel, ids):
 
     def forward(kernel, ids):
         squared = ops.sum(ops.square(kernel), axis=0)
-        return ops.take(_root(squared), ids), squared
+        return ops.take(root(squared), ids), squared
 
     def backward(tensors, squared, g):
         kernel, ids = tensors
@@ -135,12 +140,6 @@ def unit_class_logits(features, kernel):
 def _inverse_norm(x, axis):
     squared = ops.sum(ops.square(x), axis=axis, keepdims=True)
     return _over_root(ops.ones_like(squared), squared)
-
-
-def _root(squared):
-    """sqrt(squared), with the gradient 0 at 0: JAX's second derivatives go through it."""
-    positive = squared > 0
-    return ops.where(positive, ops.sqrt(ops.where(positive, squared, 1.0)), 0.0)
 
 
 def _over_root(a, squared):
@@ -247,16 +246,18 @@ def literal_logits(features, kernel, ids):
     return ops.concatenate([product(features, kernel), ops.expand_dims(virtual, -1)], axis=-1)
 
 
-def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, guard=True):
+def log_probs(
+    logits, valid, virtual=None, target=None, ids=None, modified=None, offset=None, guard=True
+):
     """Log-probabilities in training: the logits, shifted row by row.
 
         out = z - P,   P = log( sum_j exp(z'_j) + exp(v) ) + offset
 
-    z' is z with the label's logit replaced by `target`, where one is given; the second
-    exponential is there where `virtual` is given.
+    z' is z, or `modified` where it is given, with the label's logit replaced by `target`, where
+    one is given; the second exponential is there where `virtual` is given.
 
     The backward pass is written out, for speed and for the guard. With upstream gradients g and
-    w = -sum_j g_j, the gradient is g_j + w exp(z'_j - P + offset) for a logit, and
+    w = -sum_j g_j, the gradient is g_j for a logit z_j, w exp(z'_j - P + offset) for z'_j, and
     w exp(v - P + offset) for the virtual one. A non-zero row of g that sums to zero comes from
     a loss that normalises the row again, and would drop the virtual class or the margin without
     a word; the guard makes such a row's gradients NaN.
@@ -267,6 +268,8 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         virtual: Float tensor v (...,), or None.
         target: Float tensor (...,), the label's logit with its margin, or None.
         ids: int32 tensor (...,), the labels; needed where `target` is given.
+        modified: Float tensor (..., units), the logits of the partition where they are not those
+            of the output, or None.
         offset: Float tensor (...,), or None.
         guard: Whether the guard is on.
 
@@ -274,7 +277,7 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         Float tensor (..., units).
     """
     named = {"logits": logits, "valid": valid, "virtual": virtual, "target": target}
-    named |= {"ids": ids, "offset": offset}
+    named |= {"ids": ids, "modified": modified, "offset": offset}
     named = {name: value for name, value in named.items() if value is not None}
 
     def columns(tensors):
@@ -286,15 +289,18 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
 
     def forward(*tensors):
         z = tensors[0]
+        given = dict(zip(named, tensors))
         valid, v, t, offset = columns(tensors)
-        mask = None if t is None else label_mask(dict(zip(named, tensors))["ids"], z.shape[-1])
-        modified = z if t is None else ops.where(mask, t, z)
-        top = ops.max(modified, axis=-1, keepdims=True)
+        mask = None if t is None else label_mask(given["ids"], z.shape[-1])
+        partition = given.get("modified", z)
+        replaced = partition if t is None else ops.where(mask, t, partition)
+        top = ops.max(replaced, axis=-1, keepdims=True)
         if v is not None:
             top = ops.where(v > top, v, top)
         # Logits are taken relative to the top throughout, so that large ones cost no digits.
         centred = z - top
-        exponentials = ops.exp(centred if t is None else ops.where(mask, t - top, centred))
+        relative = centred if modified is None else partition - top
+        exponentials = ops.exp(relative if t is None else ops.where(mask, t - top, relative))
         total = ops.sum(exponentials, axis=-1, keepdims=True)
         virtual_exponential = None
         if v is not None:
@@ -309,14 +315,10 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
     def backward(tensors, kept, g):
         valid, v, t, offset = columns(tensors)
         output, top, mask, exponentials, virtual_exponential, total = kept
-        g = g * ops.cast(valid, g.dtype)
-        row_sum = ops.sum(g, axis=-1, keepdims=True)
-        if guard:
-            tripped = _normalises_again(g, output, row_sum)
-            row_sum = ops.where(tripped, float("nan"), row_sum)
+        g, row_sum = _guarded(g, output, valid, guard)
         scale = -row_sum / total
-        others = exponentials if mask is None else ops.where(mask, 0.0, exponentials)
-        grads = {"logits": g + scale * others}
+        others = scale * (exponentials if mask is None else ops.where(mask, 0.0, exponentials))
+        grads = {"logits": g + others} if modified is None else {"logits": g, "modified": others}
         if v is not None:
             grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
         if t is not None:
@@ -326,6 +328,40 @@ def log_probs(logits, valid, virtual=None, target=None, ids=None, offset=None, g
         return tuple(grads.get(name) for name in named)
 
     return with_gradient(forward, backward)(*named.values())
+
+
+def shift(logits, partition, valid, guard=True):
+    """z - P row by row, for a loss that is no cross-entropy; with the guard of `log_probs`.
+
+    Args:
+        logits: Float tensor z (..., units).
+        partition: Float tensor P (...,).
+        valid: Boolean tensor (...,). Where False, the row is NaN and its gradient zero.
+        guard: Whether the guard is on.
+
+    Returns:
+        Float tensor (..., units).
+    """
+
+    def forward(z, partition, valid):
+        valid = ops.expand_dims(valid, -1)
+        output = z - ops.where(valid, ops.expand_dims(partition, -1), float("nan"))
+        return output, output
+
+    def backward(tensors, output, g):
+        g, row_sum = _guarded(g, output, ops.expand_dims(tensors[2], -1), guard)
+        return g, ops.squeeze(-row_sum, -1), None
+
+    return with_gradient(forward, backward)(logits, partition, valid)
+
+
+def _guarded(g, output, valid, guard):
+    """The gradients of the valid rows, and their sums (..., 1), NaN where the guard trips."""
+    g = g * ops.cast(valid, g.dtype)
+    row_sum = ops.sum(g, axis=-1, keepdims=True)
+    if guard:
+        row_sum = ops.where(_normalises_again(g, output, row_sum), float("nan"), row_sum)
+    return g, row_sum
 
 
 def _normalises_again(g, output, row_sum):
@@ -344,40 +380,3 @@ def _normalises_again(g, output, row_sum):
 def divide_or_zero(a, b):
     """a / b for lengths b, and 0 where the length is 0."""
     return a / ops.where(b > 0, b, float("inf"))
-
-
-def cosine(dot, length):
-    """dot / length, and 0 with the gradient 0 where the length is 0."""
-    positive = length > 0
-    return ops.where(positive, dot / ops.where(positive, length, 1.0), 0.0)
-
-
-def sine(cosine):
-    """sqrt(1 - cosine^2) for an angle in [0, pi], with the gradient 0 at both ends."""
-    return _root((1 - cosine) * (1 + cosine))
-
-
-def multiple_angle_margin(cosine, margin):
-    """psi(theta) = (-1)^k cos(m theta) - 2k, for theta in [k pi / m, (k + 1) pi / m].
-
-    It falls monotonically from 1 at theta = 0 to 1 - 2m at theta = pi, and is computed as a
-    polynomial in cos(theta), without an arccos.
-
-    Args:
-        cosine: Float tensor, cos(theta).
-        margin: Integer m, at least 1.
-
-    Returns:
-        Float tensor like `cosine`.
-
-    Source: Liu et al., "Large-Margin Softmax Loss for Convolutional Neural Networks",
-    ICML 2016, equations 5 to 7.
-    """
-    previous, multiple = ops.ones_like(cosine), cosine
-    for _ in range(margin - 1):  # cos((n + 1) t) = 2 cos(t) cos(n t) - cos((n - 1) t)
-        previous, multiple = multiple, 2 * cosine * multiple - previous
-    k = ops.zeros_like(cosine)
-    for i in range(1, margin):
-        k = k + ops.cast(cosine <= math.cos(i * math.pi / margin), k.dtype)
-    sign = 1 - 2 * (k - 2 * ops.floor(k / 2))
-    return sign * multiple - 2 * k

@@ -54,7 +54,10 @@ def value_and_gradients(function, *arrays):
 def call_head(head, kernel, features, labels, training=True):
     """The head's output with another kernel in its place, differentiable in the kernel."""
     non_trainable = [variable.value for variable in head.non_trainable_variables]
-    output, _ = head.stateless_call([kernel], non_trainable, features, labels, training=training)
+    others = [variable.value for variable in head.trainable_variables[1:]]
+    output, _ = head.stateless_call(
+        [kernel, *others], non_trainable, features, labels, training=training
+    )
     return output
 
 

@@ -1,9 +1,44 @@
 """Losses of all heads, written from their formulas in float64 NumPy, angles with arccos.
 
-One row at a time would be plainer and too slow; the arrays are (batch, d), (d, classes).
+One function a head, under its name. One row at a time would be plainer and too slow; the arrays
+are (batch, d), (d, classes).
 """
 
+import inspect
+from typing import Any, NamedTuple
+
 import numpy as np
+
+EPS = np.finfo("float32").eps
+HEADS = {}
+
+
+class Parts(NamedTuple):
+    """What a head makes of a batch: its logits and its loss, and how sharp float32 can be."""
+
+    logits: Any  # z (batch, classes)
+    size: Any  # (batch,): the largest of 1, the terms of the logits, and the label's norms
+    modified: Any = None  # z' (batch, classes), where it is not z
+    virtual: Any = None  # v (batch,)
+    extra: Any = 0.0  # (batch,)
+    loss: Any = None  # (batch,), where it is no cross-entropy
+    scale: Any = None  # s, where features and class vectors are normalised
+    conditioning: Any = 1.0  # by how much the formula magnifies an error of the cosine, >= 1
+    steepness: Any = 1.0  # by how much more it magnifies that of a gradient
+    state: dict = {}  # what no gradient flows through, as arguments of the function
+
+
+def head(name):
+    """Decorator of the oracle of a head: function(x, w, ids, rows, **knobs) -> Parts.
+
+    `ids` is None where the labels are rows; `rows` (batch, classes) has the label smoothing.
+    """
+
+    def add(function):
+        HEADS[name] = function
+        return function
+
+    return add
 
 
 def logsumexp(z):
@@ -27,76 +62,153 @@ def psi(theta, m):
     return (-1) ** k * np.cos(m * theta) - 2 * k
 
 
-def plain_logits(name, features, kernel, scale=30.0):
-    if name in ("normface", "angular_normface", "arcface", "cosface"):
-        return scale * unit(features, -1) @ unit(kernel, 0)
-    if name == "angular":
-        return features @ unit(kernel, 0)
-    return features @ kernel
+def from_product(x, w, rows, **parts):
+    """Parts of a head with the logits x . w."""
+    norms = np.linalg.norm(x, axis=-1) * (rows @ np.linalg.norm(w, axis=0))
+    size = np.maximum(np.maximum(1, norms), (np.abs(x) @ np.abs(w)).max(-1))
+    return Parts(x @ w, size, **parts)
 
 
-def label_logit_with_margin(name, features, kernel, ids, knobs, lam, noise):
-    """z'_y of the margin heads, or None."""
-    theta = angle(features, kernel, ids)
-    norm_x = np.linalg.norm(features, axis=-1)
-    norm_w = np.linalg.norm(kernel, axis=0)[ids]
-    m, s = knobs.get("margin"), knobs.get("scale", 30.0)
-    if name == "noisy":
-        plain = norm_x * norm_w * np.cos(theta)
-        return plain - knobs["alpha"] * norm_x * norm_w * (1 - np.cos(theta)) * np.abs(noise)
-    if name == "large_margin":
-        length = norm_x * norm_w
-        return length * (lam * np.cos(theta) + psi(theta, m)) / (1 + lam)
-    if name == "angular":
-        return norm_x * (lam * np.cos(theta) + psi(theta, m)) / (1 + lam)
-    if name == "angular_normface":
-        return s * (lam * np.cos(theta) + psi(theta, m)) / (1 + lam)
-    if name == "arcface":
-        easy = s * (np.cos(theta) - m * np.sin(m))
-        return np.where(theta > np.pi - m, easy, s * np.cos(theta + m))
-    if name == "cosface":
-        return s * (np.cos(theta) - m)
-    return None
+def from_cosines(x, w, scale, **parts):
+    """Parts of a head with the logits s cos theta."""
+    terms = scale * (np.abs(unit(x, -1)) @ np.abs(unit(w, 0))).max(-1)
+    size = np.maximum(np.maximum(1, scale), terms)
+    return Parts(scale * unit(x, -1) @ unit(w, 0), size, scale=scale, **parts)
 
 
-def virtual_logit(name, features, kernel, rows, ids, knobs):
-    """The virtual logit of the heads that have one, or None."""
-    norm_x = np.linalg.norm(features, axis=-1)
-    if name == "virtual":
-        return norm_x * (rows @ np.linalg.norm(kernel, axis=0))
-    if name == "synthetic_virtual":
-        m = knobs["margin"]
-        norm_w = rows @ np.linalg.norm(kernel, axis=0)
-        h = m * unit(features, -1) - (1 - m) * unit(kernel, 0)[:, ids].T
-        synthetic = norm_w * (unit(h, -1) * features).sum(-1)
-        z = features @ kernel
-        right = z[np.arange(len(ids)), ids] >= z.max(-1)
-        return np.where(right, synthetic, norm_w * norm_x)
-    return None
+def with_label(z, ids, target):
+    """z with the label's logits replaced."""
+    z = z.copy()
+    z[np.arange(len(ids)), ids] = target
+    return z
 
 
-def losses(name, features, kernel, labels, smoothing=0.0, lam=0.0, noise=0.0, r=1.0, **knobs):
+def arc_conditioning(theta, margin):
+    """d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta), beside 1.
+
+    sin(theta) is taken as at least what float32 resolves beside cos(theta) = 1.
+    """
+    sine = np.maximum(np.sin(theta), np.sqrt(16 * EPS))
+    return np.maximum(1, 1 + np.sin(margin) / sine)
+
+
+@head("softmax")
+def softmax(x, w, ids, rows):
+    return from_product(x, w, rows)
+
+
+@head("virtual")
+def virtual(x, w, ids, rows):
+    v = np.linalg.norm(x, axis=-1) * (rows @ np.linalg.norm(w, axis=0))
+    return from_product(x, w, rows, virtual=v)
+
+
+@head("synthetic_virtual")
+def synthetic_virtual(x, w, ids, rows, margin):
+    m, norm_w = margin, rows @ np.linalg.norm(w, axis=0)
+    h = m * unit(x, -1) - (1 - m) * unit(w, 0)[:, ids].T
+    synthetic = norm_w * (unit(h, -1) * x).sum(-1)
+    z = x @ w
+    right = z[np.arange(len(ids)), ids] >= z.max(-1)
+    v = np.where(right, synthetic, norm_w * np.linalg.norm(x, axis=-1))
+    # The steepest slope of the virtual cosine, at theta = 0, beside the virtual logit's own error.
+    conditioning = 1 + (1 - m) ** 2 / (2 * m - 1) ** 2
+    return from_product(x, w, rows, virtual=v, conditioning=conditioning)
+
+
+@head("noisy")
+def noisy(x, w, ids, rows, alpha, noise=0.0):
+    length = np.linalg.norm(x, axis=-1) * np.linalg.norm(w, axis=0)[ids]
+    cosine = np.cos(angle(x, w, ids))
+    target = length * cosine - alpha * length * (1 - cosine) * np.abs(noise)
+    return from_product(x, w, rows, modified=with_label(x @ w, ids, target))
+
+
+@head("large_margin")
+def large_margin(x, w, ids, rows, margin, lam=0.0):
+    theta = angle(x, w, ids)
+    length = np.linalg.norm(x, axis=-1) * np.linalg.norm(w, axis=0)[ids]
+    target = length * (lam * np.cos(theta) + psi(theta, margin)) / (1 + lam)
+    modified = with_label(x @ w, ids, target)
+    return from_product(x, w, rows, modified=modified, steepness=margin**2)
+
+
+@head("angular")
+def angular(x, w, ids, rows, margin, lam=0.0):
+    theta = angle(x, w, ids)
+    target = np.linalg.norm(x, axis=-1) * (lam * np.cos(theta) + psi(theta, margin)) / (1 + lam)
+    modified = with_label(x @ unit(w, 0), ids, target)
+    return from_product(x, unit(w, 0), rows, modified=modified, steepness=margin**2)
+
+
+@head("normface")
+def normface(x, w, ids, rows, scale):
+    return from_cosines(x, w, scale)
+
+
+@head("angular_normface")
+def angular_normface(x, w, ids, rows, margin, scale, lam=0.0):
+    theta = angle(x, w, ids)
+    parts = from_cosines(x, w, scale, steepness=margin**2)
+    target = scale * (lam * np.cos(theta) + psi(theta, margin)) / (1 + lam)
+    return parts._replace(modified=with_label(parts.logits, ids, target))
+
+
+@head("arcface")
+def arcface(x, w, ids, rows, margin, scale):
+    theta = angle(x, w, ids)
+    easy = scale * (np.cos(theta) - margin * np.sin(margin))
+    target = np.where(theta > np.pi - margin, easy, scale * np.cos(theta + margin))
+    parts = from_cosines(x, w, scale, conditioning=arc_conditioning(theta, margin))
+    return parts._replace(modified=with_label(parts.logits, ids, target))
+
+
+@head("cosface")
+def cosface(x, w, ids, rows, margin, scale):
+    parts = from_cosines(x, w, scale)
+    target = scale * (np.cos(angle(x, w, ids)) - margin)
+    return parts._replace(modified=with_label(parts.logits, ids, target))
+
+
+def parts(name, features, kernel, labels, smoothing=0.0, **knobs):
+    """Parts of a head, for ids (batch,) or rows (batch, classes).
+
+    Of the knobs those are taken that the head has.
+    """
+    x, w, labels = (
+        np.asarray(features, "float64"),
+        np.asarray(kernel, "float64"),
+        np.asarray(labels),
+    )
+    known = inspect.signature(HEADS[name]).parameters
+    vectors = knobs.get("sub_centers", 1) if "sub_centers" in known else 1
+    classes = w.shape[1] // vectors
+    rows = labels.astype("float64") if labels.ndim == 2 else np.eye(classes)[labels]
+    rows = (1 - smoothing) * rows + smoothing / classes
+    ids = None if labels.ndim == 2 else labels
+    knobs = {knob: value for knob, value in knobs.items() if knob in known}
+    return HEADS[name](x, w, ids, rows, **knobs), rows
+
+
+def plain_logits(name, features, kernel, labels, **knobs):
+    """z (batch, classes) of a head."""
+    return parts(name, features, kernel, labels, **knobs)[0].logits
+
+
+def losses(name, features, kernel, labels, smoothing=0.0, r=1.0, **knobs):
     """L (batch,) of a head, for ids (batch,) or rows (batch, classes).
 
     r is how far a virtual class has come in: v' = t + r (v - t) + log r, t the row's mean logit.
     """
-    features, kernel = np.asarray(features, "float64"), np.asarray(kernel, "float64")
-    classes = kernel.shape[1]
-    labels = np.asarray(labels)
-    rows = labels.astype("float64") if labels.ndim == 2 else np.eye(classes)[labels]
-    rows = (1 - smoothing) * rows + smoothing / classes
-    ids = None if labels.ndim == 2 else labels
-    z = plain_logits(name, features, kernel, knobs.get("scale", 30.0))
-    v = virtual_logit(name, features, kernel, rows, ids, knobs)
-    if ids is not None:
-        target = label_logit_with_margin(name, features, kernel, ids, knobs, lam, noise)
-        if target is not None:
-            z[np.arange(len(ids)), ids] = target
+    found, rows = parts(name, features, kernel, labels, smoothing, **knobs)
+    if found.loss is not None:
+        return found.loss
+    z = found.logits if found.modified is None else found.modified
+    v, target = found.virtual, (rows * z).sum(-1)
     if r < 1:
-        target = (rows * z).sum(-1)
         v = None if r == 0 else target + r * (v - target) + np.log(r)
     partition = logsumexp(z if v is None else np.concatenate([z, v[:, None]], -1))
-    return partition - (rows * z).sum(-1)
+    return partition - target + found.extra
 
 
 def virtual_gradients(features, kernel, labels):

@@ -25,6 +25,13 @@ def total(value):
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tf.stop_gradient(value))
 
 
+def gathered(value):
+    """The rows of a tensor on all replicas, one after the other. No gradient flows through it."""
+    import tensorflow as tf
+
+    return _context().all_gather(tf.stop_gradient(value), axis=0)
+
+
 def require_rows(value, reason):
     """Ends the step with an error where this replica has no rows of the global batch."""
     import tensorflow as tf

@@ -4,8 +4,10 @@ import keras
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.margin import AnnealedMarginHead
+from keras_vsoftmax.heads.registry import register
 
 
+@register("angular")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class AngularSoftmax(AnnealedMarginHead):
     """A-Softmax (SphereFace): an angular margin, the class vectors normalised.
@@ -35,11 +37,16 @@ class AngularSoftmax(AnnealedMarginHead):
     CVPR 2017, equation 7.
     """
 
+    title = "A-Softmax"
+    formula = "z'_y = ‖x‖(λ cos θ_y + ψ(θ_y)) / (1 + λ)"
+    source = "Liu et al., CVPR 2017"
+    ranges = {"margin": [2, 3, 4]}
+
     def __init__(self, units, *, margin=4, lambda_min=5.0, **kwargs):
         super().__init__(units, margin=margin, lambda_min=lambda_min, **kwargs)
 
-    def _plain_logits(self, features, kernel):
+    def plain_logits(self, features, kernel):
         return numerics.unit_class_logits(features, kernel)
 
-    def _label_length(self, features, kernel, ids):
-        return numerics.norm(features)
+    def label_length(self, batch):
+        return numerics.norm(batch.features)

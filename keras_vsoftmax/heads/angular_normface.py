@@ -3,11 +3,13 @@
 import keras
 
 from keras_vsoftmax.heads.margin import AnnealedMarginHead
-from keras_vsoftmax.heads.normface import NormFace
+from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.scaled_cosine import ScaledCosineHead
 
 
+@register("angular_normface")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class AngularNormFace(NormFace, AnnealedMarginHead):
+class AngularNormFace(ScaledCosineHead, AnnealedMarginHead):
     """A-Softmax with NormFace: the angular margin, features and class vectors normalised.
 
         z_j = s cos theta_j
@@ -34,6 +36,11 @@ class AngularNormFace(NormFace, AnnealedMarginHead):
     Source: Liu et al., CVPR 2017, and Wang et al., ACM Multimedia 2017, combined as in the
     poster of Virtual Softmax.
     """
+
+    title = "A-Softmax with NormFace"
+    formula = "z'_y = s(λ cos θ_y + ψ(θ_y)) / (1 + λ)"
+    source = "Liu et al., CVPR 2017; Wang et al., ACM MM 2017"
+    ranges = {"margin": [2, 3, 4], "scale": (8.0, 64.0)}
 
     def __init__(self, units, *, margin=4, scale=30.0, lambda_min=5.0, **kwargs):
         super().__init__(units, margin=margin, scale=scale, lambda_min=lambda_min, **kwargs)

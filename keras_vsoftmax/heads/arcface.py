@@ -6,13 +6,15 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.heads.margin import MarginHead
-from keras_vsoftmax.heads.normface import NormFace
+from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.scaled_cosine import ScaledCosineHead
 
 
+@register("arcface")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class ArcFace(NormFace, MarginHead):
+class ArcFace(ScaledCosineHead, MarginHead):
     """ArcFace: a margin added to the angle to the label's class vector.
 
         z_j = s cos theta_j
@@ -40,6 +42,11 @@ class ArcFace(NormFace, MarginHead):
     Recognition", CVPR 2019, equation 3.
     """
 
+    title = "ArcFace"
+    formula = "z'_y = s cos(θ_y + m)"
+    source = "Deng, Guo, Xue, Zafeiriou, CVPR 2019"
+    ranges = {"margin": (0.1, 0.7), "scale": (8.0, 64.0)}
+
     def __init__(self, units, *, margin=0.5, scale=30.0, **kwargs):
         super().__init__(units, scale=scale, **kwargs)
         check_range("margin", margin, low=0, below=math.pi / 2)
@@ -48,10 +55,9 @@ class ArcFace(NormFace, MarginHead):
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
 
-    def _modified_cosine(self, cosine):
-        cos_m, sin_m = math.cos(self.margin), math.sin(self.margin)
+    def modified_cosine(self, cosine, batch):
         return kops.where(
-            cosine >= -cos_m,
-            cosine * cos_m - numerics.sine(cosine) * sin_m,
-            cosine - self.margin * sin_m,
+            cosine >= -math.cos(self.margin),
+            numerics.cosine_of_sum(cosine, self.margin),
+            cosine - self.margin * math.sin(self.margin),
         )

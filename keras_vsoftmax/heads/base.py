@@ -1,13 +1,14 @@
 """What all heads share: the kernel, the reading of labels, and the contract of the output."""
 
 import contextlib
-import numbers
 
 import keras
 from keras import ops as kops
 
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import numerics
+from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.heads.terms import Batch, Terms
 
 
 class Head(keras.layers.Layer):
@@ -22,9 +23,6 @@ class Head(keras.layers.Layer):
     of the plain logits, in training as well. For rows of probabilities q, P is
     sum_c q_c z_c + L.
 
-    A head differs from another in its plain logits (`_plain_logits`) and in what it adds to, or
-    changes in, the partition (`_training_terms`), and in nothing else.
-
     Args:
         units: Integer, at least 2. Number of classes.
         kernel_initializer: Initializer of the kernel (d, units).
@@ -38,17 +36,61 @@ class Head(keras.layers.Layer):
     Call arguments:
         inputs: Features (..., d).
         labels: Class ids, integers or integral floats, of shape (...,) or (..., 1), or one-hot
-            rows (..., units); soft rows of probabilities for `softmax` and `virtual` only.
+            rows (..., units); soft rows of probabilities where `accepts_rows`.
             Needed in training.
         training: Boolean.
 
     Output shape: (..., units), float32, or float64 under a float64 policy, whatever the compute
     dtype.
+
+    To be implemented by subclasses, all of them optional:
+
+    - `training_terms(batch)`: what the head changes in the loss, as `Terms`.
+    - `plain_logits(features, kernel)`: the logits z, where they are not features . kernel.
+    - `add_state()`: the weights that it has besides the kernel.
+    - `run_knobs(iterations, warmup)`: the arguments that depend on the length of a run.
+    - the facts `title`, `formula`, `source`, and the `ranges` in which a search varies its knobs.
+
+    Example, a whole head, "the label's logit must win by a gap":
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_vsoftmax import heads
+    >>> @keras.saving.register_keras_serializable(package="example")
+    ... class GapSoftmax(heads.Head):
+    ...     title = "Gap Softmax"
+    ...     formula = "z'_y = z_y - m"
+    ...     source = "nobody, 2026"
+    ...     ranges = {"gap": (0.1, 2.0)}
+    ...
+    ...     def __init__(self, units, *, gap=1.0, **kwargs):
+    ...         super().__init__(units, **kwargs)
+    ...         self.gap = gap
+    ...
+    ...     def get_config(self):
+    ...         return {**super().get_config(), "gap": self.gap}
+    ...
+    ...     def training_terms(self, batch):
+    ...         return heads.Terms(target=batch.label_logit - self.gap)
+    >>> features, labels = np.eye(3, dtype="float32"), np.array([0, 1, 2])
+    >>> tuple(GapSoftmax(3)(features, labels, training=True).shape)
+    (3, 3)
+
+    With `@heads.register("gap")` above the class, `heads.get("gap", units)`, search, tables and
+    scripts know it as well.
     """
 
+    # Facts, which search, tables, scripts and tests read.
+    title = ""  # as tables call it
+    formula = ""  # what it does in training, in one line
+    source = ""  # authors, and where it was published
+    ranges = {}  # of its knobs in a search: a tuple (low, high), or a list of values
+    scheduled = False  # whether a schedule of steps changes its loss
     # Whether labels may be soft rows. A margin has no meaning for them: it takes one-hot rows as
     # the ids they are.
     accepts_rows = False
+    # Class vectors a class; the kernel is (d, units * class_vectors), those of a class together.
+    class_vectors = 1
 
     def __init__(
         self,
@@ -92,19 +134,19 @@ class Head(keras.layers.Layer):
         dim = self._feature_dim(inputs_shape)
         self.kernel = self.add_weight(
             name="kernel",
-            shape=(dim, self.units),
+            shape=(dim, self.units * self.class_vectors),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
             autocast=False,
         )
         self.input_spec = [keras.layers.InputSpec(min_ndim=2, axes={-1: dim})]
-        self._add_state()
+        self.add_state()
 
     def logits(self, inputs):
         """Plain logits z of the head, (..., units), float32 or float64; their softmax predicts."""
         self._ensure_built(inputs)
-        return self._plain_logits(*self._rounded(inputs))
+        return self.plain_logits(*self._rounded(inputs))
 
     def predict_classes(self, inputs):
         """Class ids (...,), int32, those of the largest logits."""
@@ -112,14 +154,12 @@ class Head(keras.layers.Layer):
 
     def call(self, inputs, labels=None, training=None):
         features, kernel = self._rounded(inputs)
-        logits = self._plain_logits(features, kernel)
+        logits = self.plain_logits(features, kernel)
         if not training:
             return kops.log_softmax(logits, axis=-1)
-        labels = self._read_labels(labels, features)
-        terms = self._training_terms(logits, features, kernel, labels)
-        guard = not self.is_plain_softmax
-        output = numerics.log_probs(logits, labels.valid, guard=guard, **terms)
-        if guard:
+        batch = Batch(features, kernel, self._read_labels(labels, features), logits)
+        output = self._shifted(batch, self.training_terms(batch))
+        if not self.is_plain_softmax:
             _mark_as_logits(output)
         return output
 
@@ -159,32 +199,150 @@ class Head(keras.layers.Layer):
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
 
-    def _add_state(self):
-        """Adds what a head keeps besides its kernel, such as the step of a schedule."""
+    # Hooks.
 
-    def _plain_logits(self, features, kernel):
-        """z (..., units) from features (..., d) and kernel (d, units), both in `output_dtype`."""
+    def add_state(self):
+        """Add the weights that the head has besides its kernel: a schedule's step, averages.
+
+        It is called once, when the head is built, after the kernel was added. Call
+        `super().add_state()` first.
+        """
+
+    def plain_logits(self, features, kernel):
+        """Return the logits z, by which the head predicts.
+
+        They must be made column by column, so that a slice of the kernel's columns gives that
+        slice of the logits.
+
+        Args:
+            features: Float tensor (..., d), in `output_dtype`.
+            kernel: Float tensor (d, units * class_vectors), in `output_dtype`.
+
+        Returns:
+            Float tensor (..., units).
+        """
         return numerics.product(features, kernel)
 
-    def _training_terms(self, logits, features, kernel, labels):
-        """The arguments of `numerics.log_probs` that make L: virtual, target, ids, offset."""
-        return self._smoothing_terms(logits, labels)
+    def training_terms(self, batch):
+        """Return what makes the loss of a training batch. It is called once a training pass.
 
-    def _smoothing_terms(self, logits, labels):
-        """The offset that turns the loss of the label's row into that of the smoothed row.
+        What the head keeps from step to step is updated here, from valid rows only; averages
+        over the global batch, the same on every replica, are in
+        `keras_vsoftmax.heads.global_batch`.
 
-        With q the label's row and q' = (1 - e) q + e / units, it is sum_c (q_c - q'_c) z_c.
+        Args:
+            batch: A `Batch`. Heads that touch its logits by `label_logit` and by `Terms.others`
+                alone can be computed on slices of columns.
+
+        Returns:
+            `Terms`.
         """
-        if not self.label_smoothing:
-            return {}
-        mean = kops.sum(logits, axis=-1) / self.units
-        return {"offset": self.label_smoothing * (self._label_logit(logits, labels) - mean)}
+        return Terms()
 
-    def _label_logit(self, logits, labels):
-        """sum_c q_c z_c (...,) of the label's row q, without smoothing."""
-        if labels.rows is None:
-            return numerics.pick(logits, labels.ids)
-        return kops.sum(labels.rows * logits, axis=-1)
+    @classmethod
+    def run_knobs(cls, iterations, warmup=0.0):
+        """Return the arguments, as a dict, by which a run of so many steps differs from others.
+
+        A head with a schedule goes through the same one in a shorter or longer run.
+
+        Args:
+            iterations: Number of steps.
+            warmup: Share of them over which what a head adds may come in.
+        """
+        return {}
+
+    @property
+    def labels_in_evaluation(self):
+        """Whether loss and metrics need an output that was made with labels."""
+        return False
+
+    def targets(self, labels, output, ignore_class=None):
+        """Return the labels that loss and metrics need for this head's output.
+
+        Args:
+            labels: As given to the head.
+            output: What the head gave for them, or a symbolic tensor of its shape.
+            ignore_class: Id that the loss ignores, or None.
+
+        Returns:
+            Tensor: the labels themselves, but for an output that is not (..., units).
+        """
+        return labels
+
+    def check_compile(self, loss, metrics):
+        """Raise a ValueError for a loss or metrics that the head's output cannot serve.
+
+        Args:
+            loss: A `keras.losses.Loss`.
+            metrics: What `keras.Model.compile` takes as its metrics, in any nesting.
+        """
+
+    # For hooks.
+
+    def smoothed_logit(self, batch):
+        """sum_c q_c z_c (...,), with q the label's row after label smoothing."""
+        e = self.label_smoothing
+        if not e:
+            return batch.label_logit
+        return (1 - e) * batch.label_logit + e * kops.sum(batch.logits, axis=-1) / self.units
+
+    def add_number(self, name, value, trainable=False):
+        """Add a scalar weight of the output's precision, the same on every replica."""
+        return self.add_weight(
+            name=name,
+            shape=(),
+            initializer=keras.initializers.Constant(value),
+            dtype=self.output_dtype,
+            trainable=trainable,
+            autocast=False,
+            aggregation="none" if trainable else "only_first_replica",
+        )
+
+    # The partition.
+
+    def _shifted(self, batch, terms):
+        """z - P, with P = sum_c q_c z_c + L."""
+        valid, guard = batch.labels.valid, not self.is_plain_softmax
+        if terms.loss is not None:
+            partition = batch.label_logit + terms.loss
+            return numerics.shift(batch.logits, partition, valid, guard=guard)
+        modified = None if terms.others is None else terms.others(batch.logits)
+        return numerics.log_probs(
+            batch.logits,
+            valid,
+            virtual=terms.virtual,
+            target=terms.target,
+            ids=None if terms.target is None else batch.labels.ids,
+            modified=modified,
+            offset=self._offset(batch, terms, modified),
+            guard=guard,
+        )
+
+    def _offset(self, batch, terms, modified):
+        """sum_c q_c z_c - sum_c q'_c z'_c + extra, or None for zero.
+
+        With q the label's row, q' = (1 - e) q + e / units, and z' the logits of the loss.
+        """
+        offset, label_logit = None, None
+        if terms.target is not None:
+            label_logit = terms.target
+        elif modified is not None:
+            label_logit = batch.at_label(modified)
+        if label_logit is not None:
+            offset = batch.label_logit - label_logit
+        if self.label_smoothing:
+            total = kops.sum(batch.logits if modified is None else modified, axis=-1)
+            if terms.target is not None:
+                total = total - (
+                    offset if modified is None else batch.at_label(modified) - terms.target
+                )
+            if label_logit is None:
+                label_logit = batch.label_logit
+            smoothing = self.label_smoothing * (label_logit - total / self.units)
+            offset = smoothing if offset is None else offset + smoothing
+        if terms.extra is not None:
+            offset = terms.extra if offset is None else offset + terms.extra
+        return offset
 
     def _rounded(self, inputs):
         """Features and kernel, rounded to the compute dtype, held in the output dtype.
@@ -221,27 +379,6 @@ class Head(keras.layers.Layer):
                 f"dimension. Received: inputs.shape={tuple(inputs_shape)}"
             )
         return inputs_shape[-1]
-
-
-def check_range(name, value, low=None, high=None, above=None, below=None):
-    """Raises a ValueError that names what was received unless the value is a number with
-    low <= value <= high, and above < value < below, as far as they are given."""
-    bounds = [
-        (f">= {low}", low, lambda: value >= low),
-        (f"> {above}", above, lambda: value > above),
-        (f"<= {high}", high, lambda: value <= high),
-        (f"< {below}", below, lambda: value < below),
-    ]
-    given = [(text, holds) for text, bound, holds in bounds if bound is not None]
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not all(holds() for _, holds in given):
-        expected = " and ".join(text for text, _ in given)
-        raise ValueError(f"`{name}` must be a number {expected}. Received: {name}={value!r}")
-
-
-def is_integer(value):
-    """Whether this is an integer of Python or NumPy; True and False are not."""
-    return not isinstance(value, bool) and hasattr(value, "__index__")
 
 
 def _mark_as_logits(output):

@@ -2,13 +2,15 @@
 
 import keras
 
-from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.heads.margin import MarginHead
-from keras_vsoftmax.heads.normface import NormFace
+from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.scaled_cosine import ScaledCosineHead
 
 
+@register("cosface")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class CosFace(NormFace, MarginHead):
+class CosFace(ScaledCosineHead, MarginHead):
     """CosFace: a margin taken from the cosine to the label's class vector.
 
         z_j = s cos theta_j,   z'_y = s (cos theta_y - m)
@@ -32,6 +34,11 @@ class CosFace(NormFace, MarginHead):
     CVPR 2018, equation 4.
     """
 
+    title = "CosFace"
+    formula = "z'_y = s(cos θ_y - m)"
+    source = "Wang et al., CVPR 2018"
+    ranges = {"margin": (0.05, 0.5), "scale": (8.0, 64.0)}
+
     def __init__(self, units, *, margin=0.35, scale=30.0, **kwargs):
         super().__init__(units, scale=scale, **kwargs)
         check_range("margin", margin, low=0, below=float("inf"))
@@ -40,5 +47,5 @@ class CosFace(NormFace, MarginHead):
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
 
-    def _modified_cosine(self, cosine):
+    def modified_cosine(self, cosine, batch):
         return cosine - self.margin

@@ -3,8 +3,10 @@
 import keras
 
 from keras_vsoftmax.heads.margin import AnnealedMarginHead
+from keras_vsoftmax.heads.registry import register
 
 
+@register("large_margin")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class LargeMarginSoftmax(AnnealedMarginHead):
     """L-Softmax: the label must win with a multiple of its angle.
@@ -36,6 +38,11 @@ class LargeMarginSoftmax(AnnealedMarginHead):
     Source: Liu, Wen, Yu, Yang, "Large-Margin Softmax Loss for Convolutional Neural Networks",
     ICML 2016, equations 4 to 7.
     """
+
+    title = "L-Softmax"
+    formula = "z'_y = (λ z_y + ‖W_y‖‖x‖ψ(θ_y)) / (1 + λ)"
+    source = "Liu, Wen, Yu, Yang, ICML 2016"
+    ranges = {"margin": [2, 3, 4]}
 
     def __init__(self, units, *, margin=2, **kwargs):
         super().__init__(units, margin=margin, **kwargs)

@@ -3,7 +3,9 @@
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.base import Head, check_range
+from keras_vsoftmax.heads.base import Head
+from keras_vsoftmax.heads.checks import check_range
+from keras_vsoftmax.heads.terms import Terms
 
 
 class MarginHead(Head):
@@ -12,23 +14,21 @@ class MarginHead(Head):
         z'_y = l_y f(cos theta_y),   cos theta_y = z_y / l_y
         L = log sum_j exp(z'_j) - z'_y,   z'_j = z_j for j != y
 
-    A head gives the length l_y (`_label_length`) and the function f (`_modified_cosine`).
+    A head gives the length l_y (`label_length`) and the function f (`modified_cosine`).
     """
 
-    def _label_length(self, features, kernel, ids):
+    def label_length(self, batch):
         """l_y (...,), for which z_y = l_y cos theta_y: the norms that z_y holds."""
-        return numerics.virtual_logit(features, kernel, ids)
+        return numerics.virtual_logit(batch.features, batch.kernel, batch.labels.ids)
 
-    def _training_terms(self, logits, features, kernel, labels):
-        label_logit = numerics.pick(logits, labels.ids)
-        length = self._label_length(features, kernel, labels.ids)
-        target = length * self._modified_cosine(numerics.cosine(label_logit, length))
-        offset = label_logit - target
-        if self.label_smoothing:
-            # The smoothed row weighs all z'_c, of which the label's is the target.
-            mean = (kops.sum(logits, axis=-1) - offset) / self.units
-            offset = offset + self.label_smoothing * (target - mean)
-        return {"target": target, "ids": labels.ids, "offset": offset}
+    def modified_cosine(self, cosine, batch):
+        """f(cos theta_y) (...,)."""
+        raise NotImplementedError
+
+    def training_terms(self, batch):
+        length = self.label_length(batch)
+        cosine = numerics.cosine(batch.label_logit, length)
+        return Terms(target=length * self.modified_cosine(cosine, batch))
 
 
 class StepCounter:
@@ -37,8 +37,8 @@ class StepCounter:
     The step is a weight, so that `.keras` files, weight files and BackupAndRestore carry it.
     """
 
-    def _add_state(self):
-        super()._add_state()
+    def add_state(self):
+        super().add_state()
         self.step = self.add_weight(
             name="step",
             shape=(),
@@ -48,7 +48,7 @@ class StepCounter:
             aggregation="only_first_replica",
         )
 
-    def _next_step(self):
+    def next_step(self):
         """The number of this training forward pass, from 0."""
         step = kops.convert_to_tensor(self.step) * 1  # a copy, before it is assigned
         self.step.assign_add(1)
@@ -62,6 +62,8 @@ class AnnealedMarginHead(StepCounter, MarginHead):
     psi(theta) = (-1)^k cos(m theta) - 2k,   theta in [k pi / m, (k + 1) pi / m]
     lambda = max(lambda_min, lambda_base (1 + lambda_gamma step)^-lambda_power)
     """
+
+    scheduled = True
 
     def __init__(
         self,
@@ -90,6 +92,11 @@ class AnnealedMarginHead(StepCounter, MarginHead):
         self.lambda_power = float(lambda_power)
         self.lambda_min = float(lambda_min)
 
+    @classmethod
+    def run_knobs(cls, iterations, warmup=0.0):
+        # The default is made for 18,000 steps.
+        return {"lambda_gamma": 0.12 * 18_000 / iterations}
+
     @property
     def current_lambda(self):
         """The lambda of the next training step, as a float."""
@@ -107,7 +114,7 @@ class AnnealedMarginHead(StepCounter, MarginHead):
         value = self.lambda_base * decay
         return kops.where(value > self.lambda_min, value, self.lambda_min)
 
-    def _modified_cosine(self, cosine):
-        weight = self._lambda(self._next_step(), cosine.dtype)
+    def modified_cosine(self, cosine, batch):
+        weight = self._lambda(self.next_step(), cosine.dtype)
         psi = numerics.multiple_angle_margin(cosine, self.margin)
         return (weight * cosine + psi) / (1 + weight)

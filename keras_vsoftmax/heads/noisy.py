@@ -6,10 +6,12 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax.distributed import replica
-from keras_vsoftmax.heads.base import check_range
+from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.heads.margin import MarginHead, StepCounter
+from keras_vsoftmax.heads.registry import register
 
 
+@register("noisy")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class NoisySoftmax(StepCounter, MarginHead):
     """Noisy Softmax: the label's logit is lowered by noise in training.
@@ -40,6 +42,11 @@ class NoisySoftmax(StepCounter, MarginHead):
     Postponing the Early Softmax Saturation", CVPR 2017, equation 5.
     """
 
+    title = "Noisy Softmax"
+    formula = "z'_y = z_y - α‖W_y‖‖x‖(1 - cos θ_y)·abs(ξ)"
+    source = "Chen, Deng, Du, CVPR 2017"
+    ranges = {"alpha": (0.05, 1.0)}
+
     def __init__(self, units, *, alpha=0.3, seed=None, **kwargs):
         super().__init__(units, **kwargs)
         check_range("alpha", alpha, low=0)
@@ -50,8 +57,8 @@ class NoisySoftmax(StepCounter, MarginHead):
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "seed": self.seed}
 
-    def _modified_cosine(self, cosine):
-        seed = _StepSeed(self.seed, self._next_step())
+    def modified_cosine(self, cosine, batch):
+        seed = _StepSeed(self.seed, self.next_step())
         noise = kops.abs(keras.random.normal(kops.shape(cosine), dtype=cosine.dtype, seed=seed))
         return cosine - self.alpha * (1 - cosine) * noise
 

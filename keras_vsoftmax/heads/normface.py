@@ -3,12 +3,15 @@
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.base import Head, check_range
+from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.scaled_cosine import ScaledCosineHead
+
+_FIRST_SCALE = 30.0
 
 
+@register("normface")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class NormFace(Head):
+class NormFace(ScaledCosineHead):
     """NormFace: features and class vectors normalised, the cosine scaled.
 
         z_j = s cos theta_j,   L = log sum_j exp(z_j) - z_y
@@ -17,7 +20,8 @@ class NormFace(Head):
 
     Args:
         units: Integer, at least 2. Number of classes.
-        scale: Float s > 0. Fixed.
+        scale: Float s > 0, fixed; or "learned": then s is a trained weight, from 30 on, as the
+            authors let it be.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
             `label_smoothing`, and the arguments of `keras.layers.Layer`.
 
@@ -33,17 +37,20 @@ class NormFace(Head):
     Verification", ACM Multimedia 2017, equation 5.
     """
 
-    def __init__(self, units, *, scale=30.0, **kwargs):
-        super().__init__(units, **kwargs)
-        check_range("scale", scale, above=0, below=float("inf"))
-        self.scale = float(scale)
+    title = "NormFace"
+    formula = "L = logsumexp(z) - z_y"
+    source = "Wang, Xiang, Cheng, Yuille, ACM MM 2017"
+    ranges = {"scale": (8.0, 64.0)}
 
-    def get_config(self):
-        return {**super().get_config(), "scale": self.scale}
+    def read_scale(self, scale):
+        return scale if scale == "learned" else super().read_scale(scale)
 
-    def _plain_logits(self, features, kernel):
-        return numerics.unit_class_logits(self.scale * numerics.unit(features), kernel)
+    def add_state(self):
+        super().add_state()
+        if self.scale == "learned":
+            self.learned_scale = self.add_number("scale", _FIRST_SCALE, trainable=True)
 
-    def _label_length(self, features, kernel, ids):
-        """s, since z_y = s cos theta_y: for the margin heads over these logits."""
-        return self.scale * kops.ones_like(features[..., 0])
+    def current_scale(self):
+        if self.scale == "learned":
+            return kops.convert_to_tensor(self.learned_scale)
+        return self.scale

@@ -3,8 +3,10 @@
 import keras
 
 from keras_vsoftmax.heads.blockable import BlockableHead
+from keras_vsoftmax.heads.registry import register
 
 
+@register("softmax")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class Softmax(BlockableHead):
     """Plain softmax, without a bias.
@@ -33,6 +35,9 @@ class Softmax(BlockableHead):
     (4, 3)
     """
 
+    title = "Softmax"
+    formula = "L = logsumexp(z) - z_y"
+    source = "the control"
     accepts_rows = True
 
     @property

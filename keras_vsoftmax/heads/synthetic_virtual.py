@@ -4,10 +4,13 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.base import Head, check_range
+from keras_vsoftmax.heads.base import Head
+from keras_vsoftmax.heads.checks import check_range
+from keras_vsoftmax.heads.registry import register
 from keras_vsoftmax.heads.virtual import VirtualClass
 
 
+@register("synthetic_virtual")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class SyntheticVirtualSoftmax(VirtualClass, Head):
     """SV-Softmax: a virtual class that is synthesised from the features and the label's class.
@@ -39,6 +42,11 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
     Source: "SV-Softmax", Neural Networks 193, 2026.
     """
 
+    title = "SV-Softmax"
+    formula = "v = ‖W_y‖ h·x/‖h‖"
+    source = "Neural Networks 193, 2026"
+    ranges = {"margin": (0.55, 1.0)}
+
     def __init__(self, units, *, margin=0.6, **kwargs):
         super().__init__(units, **kwargs)
         check_range("margin", margin, above=0.5, high=1)
@@ -47,18 +55,16 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
     def get_config(self):
         return {**super().get_config(), "margin": self.margin}
 
-    def _virtual_terms(self, logits, features, kernel, labels):
+    def virtual_logit(self, batch):
         m = self.margin
-        terms = super()._virtual_terms(logits, features, kernel, labels)
+        virtual = length = super().virtual_logit(batch)
         # Under label smoothing the virtual logit is that of the smoothed row, the angle is not.
-        length = terms["virtual"]
         if self.label_smoothing:
-            length = numerics.virtual_logit(features, kernel, labels.ids)
-        label_logit = numerics.pick(logits, labels.ids)
-        cosine = numerics.cosine(label_logit, length)
+            length = numerics.virtual_logit(batch.features, batch.kernel, batch.labels.ids)
+        cosine = numerics.cosine(batch.label_logit, length)
         # By rounding alone the cosine passes 1.
         distance = kops.where(cosine < 1, 1 - cosine, 0.0)
         squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * distance
         factor = (m - (1 - m) * cosine) / kops.sqrt(squared)
-        right = label_logit >= kops.max(logits, axis=-1)
-        return {**terms, "virtual": terms["virtual"] * kops.where(right, factor, 1.0)}
+        right = batch.label_logit >= kops.max(batch.logits, axis=-1)
+        return virtual * kops.where(right, factor, 1.0)

@@ -4,9 +4,11 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.base import check_range, is_integer
 from keras_vsoftmax.heads.blockable import BlockableHead
+from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.heads.margin import StepCounter
+from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.terms import Terms
 
 
 class VirtualClass(StepCounter):
@@ -52,29 +54,34 @@ class VirtualClass(StepCounter):
             "strength": self.strength,
         }
 
-    def _add_state(self):
+    @classmethod
+    def run_knobs(cls, iterations, warmup=0.0):
+        return {"warmup_steps": round(warmup * iterations)} if warmup else {}
+
+    def add_state(self):
         # Without a warm-up there is no schedule to keep, and files hold the kernel alone.
         if self.warmup_steps:
-            super()._add_state()
+            super().add_state()
 
-    def _training_terms(self, logits, features, kernel, labels):
-        terms = self._virtual_terms(logits, features, kernel, labels)
+    def training_terms(self, batch):
+        virtual = self.virtual_logit(batch)
         if self.warmup_steps or self.strength < 1:
-            target = self._label_logit(logits, labels) - terms.get("offset", 0.0)
-            r = self._strength(logits.dtype)
-            blended = target + r * (terms["virtual"] - target) + kops.log(r)
-            terms["virtual"] = kops.where(r < 1, blended, terms["virtual"])
-        return terms
+            target = self.smoothed_logit(batch)
+            r = self._strength(virtual.dtype)
+            virtual = kops.where(r < 1, target + r * (virtual - target) + kops.log(r), virtual)
+        return Terms(virtual=virtual)
 
     def _strength(self, dtype):
         if not self.warmup_steps:
             return kops.full((), self.strength, dtype=dtype)
-        share = kops.cast(self._next_step(), dtype) / self.warmup_steps
+        share = kops.cast(self.next_step(), dtype) / self.warmup_steps
         return self.strength * kops.where(share < 1, share, 1.0)
 
-    def _virtual_terms(self, logits, features, kernel, labels):
+    def virtual_logit(self, batch):
+        """v (...,)."""
+        features, kernel, labels = batch.features, batch.kernel, batch.labels
         if labels.rows is None and not self.label_smoothing:
-            return {"virtual": numerics.virtual_logit(features, kernel, labels.ids)}
+            return numerics.virtual_logit(features, kernel, labels.ids)
         lengths = numerics.norm(kernel, axis=0)
         if labels.rows is None:
             label_length = kops.take(lengths, labels.ids)
@@ -82,12 +89,10 @@ class VirtualClass(StepCounter):
             label_length = kops.sum(labels.rows * lengths, axis=-1)
         e = self.label_smoothing
         label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
-        return {
-            "virtual": numerics.norm(features) * label_length,
-            **self._smoothing_terms(logits, labels),
-        }
+        return numerics.norm(features) * label_length
 
 
+@register("virtual")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
 class VirtualSoftmax(VirtualClass, BlockableHead):
     """Virtual Softmax: a softmax head with a virtual negative class in training.
@@ -153,5 +158,8 @@ class VirtualSoftmax(VirtualClass, BlockableHead):
     NeurIPS 2018 (arXiv 1811.12611), equations 4 and 5.
     """
 
+    title = "Virtual Softmax"
+    formula = "L = log(Σ exp z + exp v) - z_y"
+    source = "Chen, Deng, Shen, NeurIPS 2018"
     accepts_rows = True
-    _has_virtual_class = True
+    has_virtual_class = True

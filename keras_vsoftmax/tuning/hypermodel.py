@@ -40,7 +40,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
             called with the `HyperParameters` after those of the table were set, so that
             `hp["head"]` can be read, and others declared.
         classes: Integer, at least 2. Number of classes.
-        heads: Identifiers of the heads that are searched.
+        heads: Identifiers of the heads that are searched; all by default.
         optimizer: An optimizer class, or a function that returns an optimizer, with the
             keyword arguments `learning_rate` and `weight_decay`.
         head_arguments: A function of the hyperparameters that returns a dict of further arguments
@@ -78,7 +78,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
         backbone,
         classes,
         *,
-        heads=head_lib.NAMES,
+        heads=None,
         optimizer=keras.optimizers.AdamW,
         head_arguments=None,
         seed=None,
@@ -232,6 +232,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
 
 def _check_heads(heads, classes):
+    heads = head_lib.NAMES if heads is None else heads
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
     if not heads or len(set(heads)) < len(heads):
         raise ValueError(f"`heads` must name at least one head, each once. Received: heads={heads}")

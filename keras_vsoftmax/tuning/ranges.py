@@ -1,5 +1,6 @@
 """What a search may vary, and from where to where."""
 
+import collections.abc
 import math
 import numbers
 
@@ -14,18 +15,24 @@ TRAINING = {
 }
 # What a search begins with, where it does so; the knobs begin with the heads' own defaults.
 FIRST = {"learning_rate": 1e-3, "weight_decay": 4e-3}
-KNOBS = {
-    "softmax": {},
-    "virtual": {},
-    "noisy": {"alpha": (0.05, 1.0)},
-    "large_margin": {"margin": [2, 3, 4]},
-    "angular": {"margin": [2, 3, 4]},
-    "normface": {"scale": (8.0, 64.0)},
-    "angular_normface": {"margin": [2, 3, 4], "scale": (8.0, 64.0)},
-    "arcface": {"margin": (0.1, 0.7), "scale": (8.0, 64.0)},
-    "cosface": {"margin": (0.05, 0.5), "scale": (8.0, 64.0)},
-    "synthetic_virtual": {"margin": (0.55, 1.0)},
-}
+
+
+class _Knobs(collections.abc.Mapping):
+    """The default ranges of the knobs of all heads that are registered, as the heads tell them."""
+
+    def __getitem__(self, head):
+        if head not in head_lib.NAMES:
+            raise KeyError(head)
+        return head_lib.find(head).ranges
+
+    def __iter__(self):
+        return iter(head_lib.NAMES)
+
+    def __len__(self):
+        return len(head_lib.NAMES)
+
+
+KNOBS = _Knobs()
 # What counts is the ratio of two such values, so that they are drawn on a logarithmic scale.
 _RATIOS = ("learning_rate", "weight_decay", "scale")
 _COUNTS = ("embedding", "batch_size")

@@ -1,5 +1,7 @@
 """What the tests of all heads share: knobs, awkward points, random ones, and the bounds."""
 
+import collections.abc
+
 import numpy as np
 
 from keras_vsoftmax import heads
@@ -7,22 +9,38 @@ from tests import oracle
 
 EPS = np.finfo("float32").eps
 
-# One set of knobs a head: the defaults, with the randomness off or named.
-KNOBS = {
-    "softmax": {},
-    "virtual": {},
-    "noisy": {"alpha": 0.3},
-    "large_margin": {"margin": 2},
-    "angular": {"margin": 4},
-    "normface": {"scale": 30.0},
-    "angular_normface": {"margin": 4, "scale": 30.0},
-    "arcface": {"margin": 0.5, "scale": 30.0},
-    "cosface": {"margin": 0.35, "scale": 30.0},
-    "synthetic_virtual": {"margin": 0.6},
-}
-SCALED = ("normface", "angular_normface", "arcface", "cosface")
-TAKES_ROWS = ("softmax", "virtual")
-ANNEALED = ("large_margin", "angular", "angular_normface")
+
+class _Knobs(collections.abc.Mapping):
+    """One set of knobs a head: what it searches, at its defaults."""
+
+    def __getitem__(self, name):
+        if name not in heads.NAMES:
+            raise KeyError(name)
+        head = heads.get(name, 5)
+        return {knob: getattr(head, knob) for knob in heads.find(name).ranges}
+
+    def __iter__(self):
+        return iter(heads.NAMES)
+
+    def __len__(self):
+        return len(heads.NAMES)
+
+
+KNOBS = _Knobs()
+TAKES_ROWS = tuple(name for name in heads.NAMES if heads.find(name).accepts_rows)
+ANNEALED = tuple(name for name in heads.NAMES if heads.find(name).scheduled)
+
+
+def vectors(name):
+    """How many class vectors a class has, with the knobs above."""
+    return heads.get(name, 2, **KNOBS[name]).class_vectors
+
+
+def widened(name, kernel):
+    """A kernel with as many class vectors a class as the head has; the first are those given."""
+    more = [(0.5 + i) * np.roll(kernel, i, axis=0) for i in range(1, vectors(name))]
+    stacked = np.stack([kernel, *more], axis=-1)
+    return stacked.reshape(len(kernel), -1).astype(kernel.dtype)
 
 
 def make(name, kernel, label_smoothing=0.0, lam=None, **knobs):
@@ -32,10 +50,22 @@ def make(name, kernel, label_smoothing=0.0, lam=None, **knobs):
     dtype = "float64" if kernel.dtype == "float64" else "float32"
     if name == "noisy":
         knobs.setdefault("seed", 7)
-    head = heads.get(name, kernel.shape[1], label_smoothing=label_smoothing, dtype=dtype, **knobs)
+    if label_smoothing:
+        knobs["label_smoothing"] = label_smoothing
+    units = kernel.shape[1] // vectors(name)
+    head = heads.get(name, units, dtype=dtype, **knobs)
     head.build((None, kernel.shape[0]))
     head.kernel.assign(kernel)
     return head
+
+
+def smooths(name):
+    """Whether the head takes label smoothing."""
+    try:
+        heads.get(name, 5, label_smoothing=0.1)
+    except ValueError:
+        return False
+    return True
 
 
 def awkward_points():
@@ -76,37 +106,7 @@ def random_points(count, seed=0, largest=(64, 512, 2000)):
         yield (features * scale).astype("float32"), kernel.astype("float32"), ids
 
 
-def magnitude(name, features, kernel, ids, knobs):
-    """M of the design: the largest of 1, the virtual logit, and the terms of the logits."""
-    x, w = np.abs(features.astype("float64")), np.abs(kernel.astype("float64"))
-    norm_x, norm_w = np.linalg.norm(x, axis=-1), np.linalg.norm(w, axis=0)[ids]
-    if name in SCALED:
-        x, norm_x, w = knobs["scale"] * oracle.unit(x, -1), knobs["scale"], oracle.unit(w, 0)
-        norm_w = 1.0
-    elif name == "angular":
-        w, norm_w = oracle.unit(w, 0), 1.0
-    return np.maximum(np.maximum(1, norm_x * norm_w), (x @ w).max(-1))
-
-
-def conditioning(name, features, kernel, ids, knobs):
-    """By how much the head's formula itself magnifies an error of the cosine, at least 1.
-
-    For arcface d cos(theta + m) / d cos(theta) = sin(theta + m) / sin(theta), where sin(theta)
-    is taken as at least what float32 resolves beside cos(theta) = 1. For synthetic_virtual the
-    steepest slope of the virtual cosine, (1 - m)^2 / (2m - 1)^2 at theta = 0, beside the
-    virtual logit's own error.
-    """
-    if name == "arcface":
-        theta = oracle.angle(features.astype("float64"), kernel.astype("float64"), ids)
-        sine = np.maximum(np.sin(theta), np.sqrt(16 * EPS))
-        return np.maximum(1, 1 + np.sin(knobs["margin"]) / sine)
-    if name == "synthetic_virtual":
-        m = knobs["margin"]
-        return 1 + (1 - m) ** 2 / (2 * m - 1) ** 2
-    return 1.0
-
-
-def loss_bound(name, features, kernel, ids, knobs, loss):
+def loss_bound(name, features, kernel, ids, knobs, loss, **more):
     """How far a float32 loss may be from the truth: 2e-6 L + 8 eps M, times the conditioning."""
-    size = magnitude(name, features, kernel, ids, knobs)
-    return 2e-6 * loss + 8 * EPS * size * conditioning(name, features, kernel, ids, knobs)
+    parts, _ = oracle.parts(name, features, kernel, ids, **knobs, **more)
+    return 2e-6 * np.abs(loss) + 8 * EPS * parts.size * parts.conditioning

@@ -1,6 +1,9 @@
 """What is trained and how, as data: one recipe for each column of the published comparison."""
 
+import collections.abc
 import dataclasses
+
+from keras_vsoftmax import heads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,32 +122,28 @@ ORL = dataclasses.replace(
     width=0.25,
 )
 
-# The heads in the order of the tables, as the poster calls them.
-TITLES = {
-    "softmax": "Softmax",
-    "noisy": "Noisy Softmax",
-    "large_margin": "L-Softmax",
-    "angular": "A-Softmax",
-    "virtual": "Virtual Softmax",
-    "normface": "NormFace",
-    "angular_normface": "A-Softmax with NormFace",
-    "arcface": "ArcFace",
-    "cosface": "CosFace",
-    "synthetic_virtual": "SV-Softmax",
-}
+# The heads of the poster, in its order.
+_POSTER = ("softmax", "noisy", "large_margin", "angular", "virtual")
 
-_ANNEALED = ("large_margin", "angular", "angular_normface")
-_VIRTUAL = ("virtual", "synthetic_virtual")
+
+class _Titles(collections.abc.Mapping):
+    """The titles of all heads that are registered, in the order of the tables."""
+
+    def __getitem__(self, head):
+        if head not in heads.NAMES:
+            raise KeyError(head)
+        return heads.find(head).title
+
+    def __iter__(self):
+        return iter([*_POSTER, *(name for name in heads.NAMES if name not in _POSTER)])
+
+    def __len__(self):
+        return len(heads.NAMES)
+
+
+TITLES = _Titles()
 
 
 def head_knobs(head, recipe):
-    """Arguments of a head that depend on the length of the run.
-
-    The margin of the annealed heads comes in over the steps: their default is made for 18,000,
-    and a shorter or longer run goes through the same schedule.
-    """
-    if head in _ANNEALED:
-        return {"lambda_gamma": 0.12 * 18_000 / recipe.iterations}
-    if head in _VIRTUAL and recipe.virtual_warmup:
-        return {"warmup_steps": round(recipe.virtual_warmup * recipe.iterations)}
-    return {}
+    """Arguments of a head that depend on the run: see `Head.run_knobs`."""
+    return heads.find(head).run_knobs(recipe.iterations, recipe.virtual_warmup)
