@@ -24,6 +24,7 @@ exclude_patterns = [".*", "runs", "docs/html", "shared"]
 html_theme = "furo"
 autodoc_member_order = "bysource"
 napoleon_custom_sections = [("Call arguments", "params_style")]
+napoleon_use_ivar = True  # autodoc describes the attributes of a class as well
 myst_heading_anchors = 3
 
 

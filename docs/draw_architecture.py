@@ -12,13 +12,15 @@ import pathlib
 
 # From the lowest layer up: where each part stands in its row, so that no arrow crosses a box.
 LAYERS = [
-    {"numerics": 0.8, "labels": 2.8, "distributed": 5.0, "keras_gaps": 7.1, "utils": 9.2},
-    {"heads": 0.7},
-    {"losses": 1.9},
-    {"models": 3.4},
-    {"backbones": 6.4},
-    {"tuning": 1.8, "verification": 4.0, "identification": 7.0, "retrieval": 9.1},
-    {"experiments": 5.5},
+    {"keras_gaps": 1.0, "angles": 5.0, "utils": 8.6},
+    {"distributed": 1.0, "labels": 3.0, "numerics": 5.0},
+    {"heads": 3.0},
+    {"losses": 5.2},
+    {"models": 1.4},
+    {"backbones": 6.6},
+    {"verification": 4.6, "identification": 6.8, "retrieval": 9.0},
+    {"tuning": 2.6, "callbacks": 6.2},
+    {"experiments": 4.2},
 ]
 PACKAGE = "keras_vsoftmax"
 PICTURE = pathlib.Path(__file__).with_name("architecture.svg")

@@ -12,6 +12,7 @@ import pytest
 
 import keras_vsoftmax
 from docs import list_heads
+from keras_vsoftmax.heads import registry
 from tests import snippets
 
 PAGES = [
@@ -38,6 +39,14 @@ def lone_snippets():
         if page not in PREPARED:
             for number, snippet in enumerate(snippets.of(page)):
                 yield pytest.param(snippet, id=f"{page}-{number}")
+
+
+@pytest.fixture(autouse=True)
+def _heads_as_they_were():
+    names = keras_vsoftmax.heads.NAMES
+    yield
+    for name in set(keras_vsoftmax.heads.NAMES) - set(names):
+        registry.forget(name)
 
 
 @pytest.mark.parametrize("snippet", lone_snippets())
