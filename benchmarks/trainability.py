@@ -10,7 +10,7 @@ logsumexp z, the share of the gradient that the other classes get, norms and cos
     python benchmarks/trainability.py --data-dir DATA --set mnist --images 2000 --epochs 40 \
         --cases softmax:norm virtual:norm softmax:norm+relu virtual:norm+relu \
         virtual:norm+relu:warmup=0.33 --seeds 0 1 2 3 4 --resume
-    python benchmarks/trainability.py --table runs/trainability
+    python benchmarks/trainability_table.py runs/trainability
 
 A case is HEAD:ENDING[:KNOB=VALUE...]; ENDING as in `backbones.plain`, and the knobs are warmup
 (share of the steps over which the virtual class comes in), strength (its r at the end), deviation
@@ -21,7 +21,6 @@ Runs are resumable and made one after another; each is its own folder under --ou
 import argparse
 import dataclasses
 import json
-import statistics
 
 import keras
 import numpy as np
@@ -29,9 +28,8 @@ from keras import ops
 
 from keras_vsoftmax.experiments.data import image_sets
 from keras_vsoftmax.experiments.data.data_set import DataSet
-from keras_vsoftmax.experiments.report import tables
 from keras_vsoftmax.experiments.scripts import options, script
-from keras_vsoftmax.experiments.training import recipes, records, runner
+from keras_vsoftmax.experiments.training import recipes, runner
 from keras_vsoftmax.retrieval import pair_auc, retrieval_metrics
 from keras_vsoftmax.utils.files import atomic_path
 
@@ -64,6 +62,20 @@ class Case:
             raise argparse.ArgumentTypeError(
                 f"must look like virtual:norm+relu:warmup=0.33 ({error}). Received: {text}"
             ) from error
+
+    @classmethod
+    def of(cls, record):
+        """The case that a record is of."""
+        recipe, knobs = record["recipe"], record["knobs"]
+        return cls(
+            record["head"],
+            recipe["ending"],
+            warmup=round(knobs.get("warmup_steps", 0) / recipe["iterations"], 2),
+            strength=knobs.get("strength", 1.0),
+            deviation=knobs.get("kernel_initializer", {}).get("config", {}).get("stddev"),
+            embedding=recipe["embedding"],
+            rate_warmup=round(recipe["rate_warmup"] / recipe["iterations"], 2),
+        )
 
     @property
     def label(self):
@@ -205,7 +217,7 @@ def _mean_cosine(x):
 
 
 def study(args):
-    """Train every case with every seed, the seeds outermost, and print the table."""
+    """Train every case with every seed, the seeds outermost."""
     images = image_sets.load(args.set, args.data_dir)
     data = Part.of(images, args.images, args.classes)
     steps = len(data.x_train) // args.batch_size
@@ -249,86 +261,10 @@ def _watch(data):
     return make
 
 
-def table(records_found):
-    """One table for each part of the data and length: a row a case, paired with softmax's."""
-    settings = {}
-    for record in records_found:
-        recipe, data = record["recipe"], record["data"]
-        setting = (
-            f"{recipe['data']}, {data['train_images']:,} images of {data['classes']} classes, "
-            f"{recipe['backbone']} x{recipe['width']:g}, {len(record['epochs'])} epochs "
-            f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
-            f"{recipe['learning_rate']:g}"
-        )
-        case = _case_of(record)
-        settings.setdefault(setting, {}).setdefault(case, {})[record["seed"]] = record
-    return "\n\n".join(_setting(name, group) for name, group in sorted(settings.items()))
-
-
-def _case_of(record):
-    recipe, knobs = record["recipe"], record["knobs"]
-    case = Case(
-        record["head"],
-        recipe["ending"],
-        warmup=round(knobs.get("warmup_steps", 0) / recipe["iterations"], 3),
-        strength=knobs.get("strength", 1.0),
-        deviation=knobs.get("kernel_initializer", {}).get("config", {}).get("stddev"),
-        embedding=recipe["embedding"],
-        rate_warmup=round(recipe["rate_warmup"] / recipe["iterations"], 3),
-    )
-    return case.label
-
-
-_COLUMNS = {
-    "Test error": lambda run: run["test_error"],
-    "Training error": lambda run: run["train_error"],
-    "Pair AUC": lambda run: run["seen"]["auc"],
-    "Recall@1": lambda run: run["seen"]["recall"],
-    "Unseen AUC": lambda run: run["unseen"]["auc"],
-    "Unseen recall@1": lambda run: run["unseen"]["recall"],
-}
-_PROBES = ("v - lse", "others' share", "feature norm", "kernel norm", "label cosine")
-
-
-def _setting(name, group):
-    columns = {
-        title: get
-        for title, get in _COLUMNS.items()
-        if "Unseen" not in title or all("unseen" in r for g in group.values() for r in g.values())
-    }
-    lines = [["Case", "Seeds", *columns, *(f"{p}: start, 1, middle, end" for p in _PROBES)]]
-    differences = [["Case minus softmax of the same ending", "Seeds", *columns]]
-    for case, runs in sorted(group.items()):
-        values = [statistics.fmean(get(run) for run in runs.values()) for get in columns.values()]
-        probes = [
-            ", ".join(
-                f"{statistics.fmean(run['probe'][when][probe] for run in runs.values()):.2f}"
-                for when in ("start", "epoch 1", "middle", "end")
-            )
-            for probe in _PROBES
-        ]
-        lines.append([case, str(len(runs)), *(f"{value:.2f}" for value in values), *probes])
-        ending = next(iter(runs.values()))["recipe"]["ending"]
-        baseline = f"softmax:{ending}"
-        if case != baseline and baseline in group:
-            seeds = len(set(runs) & set(group[baseline]))
-            found = [
-                tables.interval(
-                    tables.paired_difference(
-                        group, case, baseline=baseline, figure=lambda run, _, get=get: get(run)
-                    )
-                )
-                for get in columns.values()
-            ]
-            differences.append([case, str(seeds), *found])
-    return "\n".join([f"### {name}", "", *tables.rows(lines), "", *tables.rows(differences)])
-
-
 def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--table", type=options.folder, help="print the table of this folder")
     parser.add_argument("--data-dir", type=options.folder, default="~/tensorflow_datasets")
     parser.add_argument("--set", default="mnist", choices=("mnist", "cifar10", "cifar100"))
     parser.add_argument("--images", type=options.positive_int, help="training images (all)")
@@ -338,7 +274,7 @@ def main(argv=None):
     parser.add_argument("--epochs", type=options.positive_int, default=40)
     parser.add_argument("--batch-size", type=options.positive_int, default=64)
     parser.add_argument("--learning-rate", type=float, default=0.05)
-    parser.add_argument("--cases", nargs="+", type=Case.parse, metavar="CASE", default=())
+    parser.add_argument("--cases", nargs="+", type=Case.parse, metavar="CASE", required=True)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--out", type=options.folder, default="runs/trainability")
     parser.add_argument(
@@ -346,9 +282,7 @@ def main(argv=None):
     )
     args = parser.parse_args(argv)
     with script.one_line_errors(parser.prog):
-        if args.table is None:
-            study(args)
-        print(table(records.find([args.table or args.out])))
+        study(args)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,164 @@
+"""Tables of the runs of trainability.py: each case, each against softmax, each cause by itself.
+
+For every part of a data set and length of a run there are three tables. The first has the mean
+over the seeds of each case. The second has the paired differences to softmax on the same ending,
+with 95% intervals by Student's t, and p-values by Holm's method over all comparisons of the
+figure that are printed at once. The third has the cases of one head that differ in one thing
+alone, paired likewise.
+
+    python benchmarks/trainability_table.py runs/trainability
+"""
+
+import argparse
+import dataclasses
+import itertools
+import statistics
+
+from scipy.stats import ttest_rel
+from trainability import Case
+
+from keras_vsoftmax.experiments.report import tables
+from keras_vsoftmax.experiments.scripts import options
+from keras_vsoftmax.experiments.training import records
+
+_FIGURES = {
+    "Test error": lambda run: run["test_error"],
+    "Training error": lambda run: run["train_error"],
+    "Pair AUC": lambda run: run["seen"]["auc"],
+    "Recall@1": lambda run: run["seen"]["recall"],
+    "Unseen AUC": lambda run: run["unseen"]["auc"],
+    "Unseen recall@1": lambda run: run["unseen"]["recall"],
+}
+_TIMES = ("start", "epoch 1", "middle", "end")
+_PROBES = (
+    "loss above floor",
+    "v - lse",
+    "others' share",
+    "feature norm",
+    "kernel norm",
+    "label cosine",
+)
+_PLAIN = "norm"  # the ending that the others are compared with
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folders", nargs="+", type=options.folder, help="of the study's runs")
+    settings = _settings(records.find(parser.parse_args(argv).folders))
+    adjusted = _holm(settings)
+    for setting, group in sorted(settings.items()):
+        print("\n".join([f"## {setting}", "", *_setting(setting, group, adjusted)]))
+
+
+def _settings(found):
+    """Records by setting, case and seed."""
+    settings = {}
+    for record in found:
+        recipe, data = record["recipe"], record["data"]
+        setting = (
+            f"{recipe['data']}, {data['train_images']:,} images of {data['classes']} classes, "
+            f"{recipe['backbone']} x{recipe['width']:g}, {len(record['epochs'])} epochs "
+            f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
+            f"{recipe['learning_rate']:g}"
+        )
+        group = settings.setdefault(setting, {})
+        group.setdefault(Case.of(record), {})[record["seed"]] = record
+    return settings
+
+
+def _setting(setting, group, adjusted):
+    figures = _figures_of(group)
+    order = sorted(group, key=lambda case: case.label)
+    lines = [["Case", "Seeds", *figures, *(f"{probe}: {', '.join(_TIMES)}" for probe in _PROBES)]]
+    for case in order:
+        runs = group[case].values()
+        means = [f"{statistics.fmean(map(get, runs)):.2f}" for get in figures.values()]
+        probes = [
+            ", ".join(
+                f"{statistics.fmean(run['probe'][when][probe] for run in runs):.2f}"
+                for when in _TIMES
+            )
+            for probe in _PROBES
+        ]
+        lines.append([case.label, str(len(runs)), *means, *probes])
+
+    against = [["Case, minus softmax of the same ending", "Seeds", *figures]]
+    for case in order:
+        baseline = _baseline(case)
+        if case != baseline and baseline in group:
+            cells = []
+            for title, get in figures.items():
+                p = adjusted[title].get((setting, case))
+                cells.append(_interval(group, case, baseline, get) + (f", p {p:.2g}" if p else ""))
+            against.append([case.label, _common(group, case, baseline), *cells])
+
+    causes = [["What differs", "Seeds", *figures]]
+    for plain, changed in itertools.permutations(order, 2):
+        if _adds_one_thing(plain, changed):
+            cells = [_interval(group, changed, plain, get) for get in figures.values()]
+            name = f"{changed.label} minus {plain.label}"
+            causes.append([name, _common(group, changed, plain), *cells])
+    found = [tables.rows(lines), tables.rows(against), tables.rows(causes)]
+    return [line for rows in found for line in (*rows, "")]
+
+
+def _figures_of(group):
+    complete = all("unseen" in run for runs in group.values() for run in runs.values())
+    return {name: get for name, get in _FIGURES.items() if complete or "Unseen" not in name}
+
+
+def _baseline(case):
+    return Case("softmax", case.ending)
+
+
+def _adds_one_thing(plain, changed):
+    """Whether `changed` is `plain` but for one thing that is not at its default in it."""
+    default = Case(plain.head, _PLAIN)
+    different = [
+        field.name
+        for field in dataclasses.fields(Case)
+        if getattr(plain, field.name) != getattr(changed, field.name)
+    ]
+    return (
+        len(different) == 1
+        and different != ["head"]
+        and getattr(plain, different[0]) == getattr(default, different[0])
+    )
+
+
+def _interval(group, case, baseline, get):
+    return tables.interval(
+        tables.paired_difference(group, case, baseline=baseline, figure=lambda run, _: get(run))
+    )
+
+
+def _common(group, case, baseline):
+    return str(len(set(group[case]) & set(group[baseline])))
+
+
+def _holm(settings):
+    """p-values of the paired t-tests against softmax, by Holm's method, for each figure."""
+    adjusted = {}
+    for title, get in _FIGURES.items():
+        raw = {}
+        for setting, group in settings.items():
+            if title not in _figures_of(group):
+                continue
+            for case in group:
+                seeds = sorted(set(group[case]) & set(group.get(_baseline(case), ())))
+                if case != _baseline(case) and len(seeds) > 1:
+                    sides = [[get(group[c][s]) for s in seeds] for c in (case, _baseline(case))]
+                    raw[setting, case] = float(ttest_rel(*sides).pvalue)
+        highest, left = 0.0, len(raw)
+        adjusted[title] = {}
+        for key, p in sorted(raw.items(), key=lambda item: item[1]):
+            highest = max(highest, min(1.0, left * p))
+            adjusted[title][key] = highest
+            left -= 1
+    return adjusted
+
+
+if __name__ == "__main__":
+    main()
