@@ -17,15 +17,18 @@ from keras_vsoftmax.backbones.wide_resnet import wide_resnet
 _NIN = ((192, 5, (160, 96)), (192, 5, (192, 192)), (192, 3, (192,)))
 _NIN_MNIST = ((96, 5, (64, 48)), (128, 5, (96, 48)), (128, 5, (96,)))
 
+# As the networks that L-Softmax's authors released; results/trainability.md says what it changes.
+_ENDING = "norm+relu"
+
 _BUILDERS = {
     "plain_mnist": functools.partial(
-        plain, stem=64, stages=((64, 3), (64, 4), (64, 3)), embedding=256
+        plain, stem=64, stages=((64, 3), (64, 4), (64, 3)), embedding=256, ending=_ENDING
     ),
     "plain_cifar10": functools.partial(
-        plain, stem=64, stages=((64, 4), (96, 4), (128, 4)), embedding=256
+        plain, stem=64, stages=((64, 4), (96, 4), (128, 4)), embedding=256, ending=_ENDING
     ),
     "plain_cifar100": functools.partial(
-        plain, stem=96, stages=((96, 4), (192, 4), (384, 4)), embedding=512
+        plain, stem=96, stages=((96, 4), (192, 4), (384, 4)), embedding=512, ending=_ENDING
     ),
     "plain_2d": functools.partial(
         plain,
@@ -34,7 +37,9 @@ _BUILDERS = {
         kernel_size=5,
         ending="none",
     ),
-    "plain_small": functools.partial(plain, stages=((64, 1), (96, 1), (128, 1)), embedding=256),
+    "plain_small": functools.partial(
+        plain, stages=((64, 1), (96, 1), (128, 1)), embedding=256, ending=_ENDING
+    ),
     "resnet18": preactivation_resnet,
     "resnet110": resnet,
     "densenet40": densenet,

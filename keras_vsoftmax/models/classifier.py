@@ -13,6 +13,7 @@ from keras_vsoftmax.models import serving
 from keras_vsoftmax.models.blocked_training import BlockedTraining
 from keras_vsoftmax.models.label_routing import LabelRouting, require_labels
 from keras_vsoftmax.models.label_watch import LabelWatch
+from keras_vsoftmax.models.virtual_watch import VirtualWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -77,7 +78,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
             )
         self.backbone = backbone
         self.head = head
-        self._watch = LabelWatch(head)
+        self._watch, self._virtual_watch = LabelWatch(head), VirtualWatch(head)
         self._serving = serving.ServingModels()
         self._in_first_call = False
         self._input_dtypes = None  # of the inputs that built the model, flat
@@ -213,6 +214,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
         require_labels(y)
         labels = self._interpret(y, y_pred)
         self._watch.count(labels.valid)
+        self._virtual_watch.look(y_pred)
         return super().compute_metrics(
             x, self._for_metrics(y, labels, y_pred), y_pred, sample_weight
         )
@@ -243,7 +245,8 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
 
     @property
     def metrics_variables(self):
-        return [*super().metrics_variables, *self._watch.variables]
+        watched = (*self._watch.variables, *self._virtual_watch.variables)
+        return [*super().metrics_variables, *watched]
 
     @property
     def metrics_names(self):
@@ -283,17 +286,18 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
         self._check_arrays(x, y)
         if isinstance(validation_data, (tuple, list)):
             self._check_arrays(*validation_data[:2])
-        stopper = self._watch.begin_training()
+        watches = [*self._virtual_watch.callbacks(), self._watch.begin_training()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.append(stopper)
+            for watch in watches:
+                callbacks.append(watch)
         else:
             listed = isinstance(callbacks, (list, tuple))
-            callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), stopper]
+            callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), *watches]
         self._retrace_for("train_function", y)
         arguments = (batch_size, epochs, verbose, callbacks, validation_split, validation_data)
         with self.usable_after_error():
             history = super().fit(x, y, *arguments, **kwargs)
-        self._watch.end_training(stopper)
+        self._watch.end_training(watches[-1])
         return history
 
     def evaluate(self, x=None, y=None, *args, **kwargs):

@@ -5,6 +5,8 @@ import warnings
 import keras
 from keras import ops
 
+from keras_vsoftmax.heads.virtual import VirtualClass
+
 # At 3 the classes have a share of exp(-3), a twentieth, of a row's gradient between them.
 _HIGHEST = 3.0
 _ROWS = 32  # of a batch: enough for a mean, and few beside what the head computes
@@ -15,48 +17,66 @@ class VirtualWatch:
 
         excess = mean over rows of softplus(v - logsumexp z) = -logsumexp(output)
 
-    The classes other than the label get a share of at most exp(-excess) of a row's gradient, so
-    that while it is large, features are drawn to their class vector and nothing drives the
-    classes apart.
+    The classes get a share of exp(-excess) of a row's gradient. While it is large, features are
+    drawn to their class vector, and nothing drives the classes apart.
+
+    It looks at virtual classes that are whole from the first step, where the output has a column
+    for each class. It is no metric of the model, so that nothing of it is saved or shown.
+
+    Args:
+        head: The model's head.
     """
 
-    def __init__(self):
-        self._excess = keras.metrics.Mean(name="virtual_excess", dtype="float32")
+    def __init__(self, head):
+        whole = isinstance(head, VirtualClass) and head.strength == 1 and not head.warmup_steps
+        columns = getattr(head, "block_size", None) is None and not head.label_smoothing
+        self._excess = None
+        if whole and columns:
+            self._excess = keras.metrics.Mean(name="virtual_excess", dtype="float32")
 
     @property
     def variables(self):
-        return self._excess.variables
+        return [] if self._excess is None else self._excess.variables
 
     def look(self, output):
-        """Keep the excess of a training step's output (..., units), in the place of the last's."""
+        """Keep the excess of a step's output (..., units), in the place of the last step's."""
+        if self._excess is None:
+            return
         rows = ops.reshape(output, (-1, output.shape[-1]))[:_ROWS]
-        mass = ops.logsumexp(ops.cast(ops.stop_gradient(rows), "float32"), axis=-1)
         self._excess.reset_state()
-        self._excess.update_state(-mass)
+        self._excess.update_state(-ops.logsumexp(ops.cast(rows, "float32"), axis=-1))
 
-    def callback(self):
-        """Return the callback that warns after the first epoch."""
-        return _WarnOnce(self._excess)
+    def callbacks(self):
+        """Return the callbacks of a training: one that warns, or none."""
+        return [] if self._excess is None else [_WarnOnce(self._excess)]
 
 
 class _WarnOnce(keras.callbacks.Callback):
+    """Warns when the first epoch ends, or its validation begins, where outputs are plain."""
+
     def __init__(self, excess):
         super().__init__()
         self._excess = excess
+        self._waits = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._first = epoch == 0
+        self._waits = epoch == 0
+
+    def on_test_begin(self, logs=None):
+        self._warn()
 
     def on_epoch_end(self, epoch, logs=None):
-        if not self._first:
-            return
-        excess = float(self._excess.result())
+        self._warn()
+
+    def _warn(self):
+        excess = float(self._excess.result()) if self._waits else 0.0
+        self._waits = False
         if excess > _HIGHEST:
             warnings.warn(
                 f"After the first epoch the virtual logit stands {excess:.1f} above the log-sum of "
-                "the classes' logits, so that the other classes get next to no gradient: features "
-                "are drawn to their class, and nothing drives the classes apart. What helps: let "
-                "the virtual class come in over the first third of the steps, "
-                "VirtualSoftmax(units, warmup_steps=...), and end the backbone in a ReLU.",
+                "the classes' logits, so that these get next to no gradient: features are drawn "
+                "to their class, and nothing drives the classes apart. What helps: let the "
+                "virtual class come in over the first third of the steps, with warmup_steps of "
+                "the head, and end the backbone in a ReLU.",
                 stacklevel=2,
             )
