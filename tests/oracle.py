@@ -170,6 +170,13 @@ def cosface(x, w, ids, rows, margin, scale):
     return parts._replace(modified=with_label(parts.logits, ids, target))
 
 
+@head("hinge")
+def hinge(x, w, ids, rows):
+    missing = np.maximum(0, 1 - (2 * rows - 1) * (x @ w))
+    loss = np.square(missing).sum(-1)
+    return from_product(x, w, rows, loss=loss, conditioning=np.maximum(1, 2 * missing.sum(-1)))
+
+
 def parts(name, features, kernel, labels, smoothing=0.0, **knobs):
     """Parts of a head, for ids (batch,) or rows (batch, classes).
 

@@ -20,6 +20,7 @@ from keras_vsoftmax.heads.angular_normface import AngularNormFace
 from keras_vsoftmax.heads.arcface import ArcFace
 from keras_vsoftmax.heads.cosface import CosFace
 from keras_vsoftmax.heads.synthetic_virtual import SyntheticVirtualSoftmax
+from keras_vsoftmax.heads.hinge import SquaredHinge
 # isort: on
 
 __all__ = ["NAMES", "Batch", "Head", "Terms", "find", "get", "register"]
