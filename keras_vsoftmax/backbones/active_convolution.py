@@ -6,7 +6,7 @@ from keras import ops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.distributed import replica
-from keras_vsoftmax.heads.base import check_range, is_integer
+from keras_vsoftmax.heads.checks import check_range, is_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vsoftmax.heads.base import is_integer
+from keras_vsoftmax.heads.checks import is_integer
 
 
 class _LearnedPooling(keras.layers.Layer):

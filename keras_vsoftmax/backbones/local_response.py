@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vsoftmax.heads.base import is_integer
+from keras_vsoftmax.heads.checks import is_integer
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
