@@ -107,19 +107,6 @@ CITED = {
     "imagenet32": {},
 }
 
-# The backbones that are trained for a row of `CITED`, with their papers' own head. "DisturbLabel"
-# is any backbone with redrawn labels; the heads among the rows are measured as heads.
-CITED_BACKBONES = {
-    "Maxout": ("maxout_mnist", "maxout_svhn"),
-    "DSN": ("dsn_mnist", "dsn"),
-    "R-CNN": ("recurrent_conv",),
-    "WRN": ("wrn28_10",),
-    "GenPool": ("genpool",),
-    "ACU": ("acu",),
-    "ResNet-110": ("resnet110",),
-    "DenseNet-40": ("densenet40",),
-}
-
 # The systems among the rows of `CITED`: the backbones that are trained for them here.
 # DisturbLabel is any backbone with redrawn labels. The other rows are heads.
 CITED_BACKBONES = {

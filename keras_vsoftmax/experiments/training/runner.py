@@ -18,6 +18,7 @@ from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import callbacks, environment, records
 from keras_vsoftmax.experiments.training.recipes import head_knobs
 from keras_vsoftmax.experiments.training.schedules import LinearWarmup
+from keras_vsoftmax.models.deep_supervision import DeeplySupervised
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,15 +177,26 @@ def _build(run, data, knobs, synchronized):
     network = backbones.get(
         recipe.backbone, shape, recipe.width, recipe.l2, synchronized, **recipe.backbone_knobs
     )
-    head = heads.get(
-        run.head, data.classes, kernel_regularizer=keras.regularizers.L2(recipe.l2), **knobs
-    )
-    model = trained = Classifier(network, head)
+
+    def make_head():
+        l2 = keras.regularizers.L2(recipe.l2)
+        return heads.get(run.head, data.classes, kernel_regularizer=l2, **knobs)
+
+    head = make_head()
+    *depths, embedding = keras.tree.flatten(network.output)
+    # Heads at hidden layers train, and are no part of the model that is kept.
+    top = keras.Model(network.input, embedding) if depths else network
+    model = trained = Classifier(top, head)
     sources = []
     if recipe.augment:
         augmentation = RandomCropMirror(seed=run.seed)
         sources.append(augmentation)
-        trained = Classifier(keras.Sequential([keras.Input(shape), augmentation, network]), head)
+        image = keras.Input(shape)
+        network = keras.Model(image, network(augmentation(image)))
+        trained = Classifier(network, head) if not depths else None
+    if depths:
+        companions = [make_head() for _ in depths]
+        trained = DeeplySupervised(network, head, companions, fade_steps=recipe.iterations)
     metrics = ["accuracy"]
     if recipe.top5:
         metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))

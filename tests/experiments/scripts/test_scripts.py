@@ -1,6 +1,5 @@
 """Every script in quick mode, in this process: loading Keras anew would cost more than the run."""
 
-import importlib.util
 import json
 import os
 import pathlib
@@ -15,18 +14,11 @@ import pytest
 
 from keras_vsoftmax.experiments.data import image_sets as data
 from keras_vsoftmax.experiments.training import records
+from tests.experiments.scripts.running import run_script as _main
 
 ROOT = pathlib.Path(__file__).parents[3]
 # The network with the fewest layers, since building the graph is what takes long.
 TINY = ["--quick", "--backbone", "plain_2d", "--width", "0.1", "--epochs", "2"]
-
-
-def _main(script, *argv):
-    path = ROOT / "examples" / f"{script}.py"
-    spec = importlib.util.spec_from_file_location(f"example_{script}", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.main([str(argument) for argument in argv])
 
 
 def _fails(script, *argv):

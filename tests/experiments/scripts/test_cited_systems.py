@@ -1,0 +1,43 @@
+"""Each cited system trains by one command, with its own head and with Virtual Softmax on top."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vsoftmax.experiments.data import image_sets
+from keras_vsoftmax.experiments.training import records
+from tests.experiments.scripts.running import run_script
+
+# With the share of the labels that are redrawn.
+SYSTEMS = {
+    "maxout_mnist": 0.0,
+    "dsn_mnist": 0.0,
+    "recurrent_conv": 0.0,
+    "genpool": 0.1,
+    "acu": 0.0,
+}
+
+
+@pytest.mark.core
+@pytest.mark.slow
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_one_command_in_quick_mode(system, tmp_path, capsys):
+    images = image_sets.synthetic("mnist", (64, 32))
+    arrays = {key: getattr(images, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    options = ["--quick", "--data-dir", tmp_path, "--out", tmp_path / "runs", "--width", "0.05"]
+    options += ["--backbone", system, "--disturb-label", SYSTEMS[system]]
+    options += ["--batch-size", "32", "--epochs", "2", "--heads", "softmax", "virtual"]
+    run_script("mnist", *options)
+    assert "| Virtual Softmax | 0.28 |" in capsys.readouterr().out
+    found = records.find([tmp_path / "runs"])
+    assert [record["head"] for record in found] == ["softmax", "virtual"]
+    for record in found:
+        assert record["recipe"]["disturb_label"] == SYSTEMS[system]
+        assert len(record["epochs"]) == 2
+        assert all(np.isfinite(row["loss"]) for row in record["epochs"])
+    # What is left predicts from images alone, the top alone.
+    (path,) = (tmp_path / "runs").rglob("virtual-seed0/last.keras")
+    model = keras.saving.load_model(path)
+    assert model.predict(images.x_test, verbose=0).shape == (32, 10)
+    assert model.count_params() == found[1]["parameters"]
