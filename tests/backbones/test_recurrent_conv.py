@@ -84,7 +84,13 @@ def test_the_kernels_begin_apart_and_are_shared_by_the_iterations():
 @pytest.mark.core
 def test_batch_norm_has_the_statistics_of_each_iteration():
     synchronized = keras.backend.backend() == "tensorflow"  # Keras has it nowhere else
-    layer = RecurrentConv2D(4, iterations=2, normalization="batch", synchronized=synchronized)
+    layer = RecurrentConv2D(
+        4,
+        iterations=2,
+        normalization="batch",
+        synchronized=synchronized,
+        recurrent_initializer="he_normal",
+    )
     layer(X, training=True)
     means = [_numpy(norm.moving_mean) for norm in layer.norms]
     assert len(means) == 3
