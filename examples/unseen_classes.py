@@ -19,44 +19,14 @@ cores train a small network in a minute or two a head:
         --learning-rate 0.05 --epochs 5
 """
 
-import dataclasses
-
-from keras_vsoftmax.experiments.data import image_sets
-from keras_vsoftmax.experiments.data.unseen import leave_out
-from keras_vsoftmax.experiments.scripts import options, script
+from keras_vsoftmax.experiments.scripts import script, unseen_script
 from keras_vsoftmax.experiments.training import recipes
 
 
-def load(recipe, args):
-    if args.synthetic or args.set in image_sets.SPECS:
-        images = script.image_set(recipe, args)
-    else:
-        limit = options.QUICK_LIMIT if args.quick else (None, None)
-        images = image_sets.load_npz(args.set, args.data_dir, limit)
-    return leave_out(images, args.unseen)
-
-
 def main(argv=None):
-    parser = options.parser(__doc__, recipes.CIFAR100)
-    parser.add_argument("--set", default="cifar100", metavar="NAME", help="which image set")
-    parser.add_argument(
-        "--unseen",
-        type=options.positive_int,
-        default=20,
-        metavar="N",
-        help="how many classes, the last ones, are left out of training",
-    )
-    args = parser.parse_args(argv)
-    if args.synthetic and args.set not in image_sets.SPECS:
-        parser.error(f"--synthetic: knows no images like {args.set}'s")
-    recipe = dataclasses.replace(
-        recipes.CIFAR100,
-        name=f"unseen-{args.unseen}-of-{args.set}",
-        title=f"The last {args.unseen} classes of {args.set}, not trained on",
-        data=args.set,
-    )
+    parser, args, recipe = unseen_script.parse(__doc__, recipes.CIFAR100, argv)
     with script.one_line_errors(parser.prog):
-        script.show(script.train(recipe, args, load).results)
+        script.show(script.train(recipe, args, unseen_script.load).results)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ _BUILDERS = {
         plain, stages=((64, 1), (96, 1), (128, 1)), embedding=256, ending=_ENDING
     ),
     "resnet18": preactivation_resnet,
+    "resnet18_photos": functools.partial(preactivation_resnet, photographs=True),
     "resnet110": resnet,
     "densenet40": densenet,
     "wrn28_10": wide_resnet,

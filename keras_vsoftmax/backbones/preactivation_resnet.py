@@ -1,11 +1,11 @@
-"""ResNet-18 for small images, in its pre-activation form."""
+"""ResNet-18 for small images, and for photographs, in its pre-activation form."""
 
 import keras
 
 from keras_vsoftmax.backbones.layers import Layers, pixels
 
 
-def preactivation_resnet(input_shape, **settings):
+def preactivation_resnet(input_shape, photographs=False, **settings):
     """Four stages of two pre-activation blocks, 64 to 512 channels, global average pooling.
 
     A block is (batch norm, ReLU, convolution) twice, added to its input. Where the shape changes,
@@ -14,6 +14,8 @@ def preactivation_resnet(input_shape, **settings):
 
     Args:
         input_shape: `(height, width, channels)` of an image with values from 0 to 255.
+        photographs: begin with a 7x7 convolution and a 3x3 max-pool, each of which halves the
+            image, in the place of a 3x3 convolution.
         **settings: `width`, `l2` and `synchronized`, see `backbones.get`.
 
     Returns:
@@ -24,7 +26,11 @@ def preactivation_resnet(input_shape, **settings):
     """
     layers = Layers(**settings)
     image, x = pixels(input_shape)
-    x = layers.conv(layers.channels(64), 3)(x)
+    if photographs:
+        x = layers.conv(layers.channels(64), 7, 2)(x)
+        x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
+    else:
+        x = layers.conv(layers.channels(64), 3)(x)
     for stage, base in enumerate((64, 128, 256, 512)):
         for block in range(2):
             strides = 2 if stage > 0 and block == 0 else 1

@@ -23,6 +23,7 @@ class Spec:
     tfds: str
     train: str = "train"
     test: str = "test"
+    resized: bool = False  # photographs of all sizes: their largest central square, resized
 
 
 SPECS = {
@@ -99,7 +100,11 @@ def load(name, data_dir, limit=(None, None)):
     Raises:
         ExperimentError: where there is no such data, or it is broken or of another shape.
     """
-    spec = SPECS[name]
+    return load_spec(SPECS[name], name, data_dir, limit)
+
+
+def load_spec(spec, name, data_dir, limit=(None, None)):
+    """Read the image set that a `Spec` describes; see `load`."""
     path = pathlib.Path(data_dir) / f"{name}.npz"
     if path.exists():
         return _checked(_read_npz(path, limit), spec, f"{path}")
@@ -173,6 +178,11 @@ def _read_tfds(spec, path, limit):
 def _collect(dataset, spec, count):
     """Fill arrays batch by batch, so that a set is in memory once."""
     dataset = dataset if count is None else dataset.take(count)
+    if spec.resized:
+        # Nothing else of an item: boxes and masks have sizes of their own.
+        dataset = dataset.map(
+            lambda item: {"image": _square(item["image"], spec.shape), "label": item["label"]}
+        )
     images = np.empty((int(dataset.cardinality()), *spec.shape), "uint8")
     labels = np.empty(len(images), "int64")
     start = 0
@@ -181,6 +191,15 @@ def _collect(dataset, spec, count):
         images[start:stop], labels[start:stop] = batch["image"], batch["label"]
         start = stop
     return images, labels
+
+
+def _square(image, shape):
+    import tensorflow as tf
+
+    edge = tf.reduce_min(tf.shape(image)[:2])
+    image = tf.image.resize_with_crop_or_pad(image, edge, edge)
+    image = tf.image.resize(image, shape[:2], antialias=True)
+    return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), "uint8")
 
 
 def _checked(arrays, spec, source):

@@ -53,12 +53,13 @@ class UnseenSet(ImageSet):
         }
 
 
-def leave_out(images, unseen):
-    """Leave the last classes of an image set out of training, and search among their test images.
+def leave_out(images, unseen, search_all=False):
+    """Leave the last classes of an image set out of training, and search among their images.
 
     Args:
         images: an `ImageSet`.
         unseen: int, how many classes are left out; at least 2, and 2 are left to train on.
+        search_all: whether to search among all of their images, and not the test images alone.
 
     Returns:
         An `UnseenSet`, whose seen classes keep their ids.
@@ -73,12 +74,16 @@ def leave_out(images, unseen):
             f"Received: {unseen} left out"
         )
     train, test = images.y_train < seen, images.y_test < seen
-    _, sizes = np.unique(images.y_test[~test], return_counts=True)
+    x_unseen, y_unseen = images.x_test[~test], images.y_test[~test]
+    if search_all:
+        x_unseen = np.concatenate([images.x_train[~train], x_unseen])
+        y_unseen = np.concatenate([images.y_train[~train], y_unseen])
+    _, sizes = np.unique(y_unseen, return_counts=True)
     if np.sum(sizes > 1) < 2 or not (train.any() and test.any()):
         raise ExperimentError(
             f"{images.source}: needs images of the first {seen} classes to train and to test on, "
-            f"and two test images of two of the others. Received: {train.sum()}, {test.sum()} and "
-            f"{sizes.sum()}"
+            "and two images of two of the others to search. "
+            f"Received: {train.sum()}, {test.sum()} and {sizes.sum()}"
         )
     return UnseenSet(
         images.x_train[train],
@@ -87,6 +92,6 @@ def leave_out(images, unseen):
         images.y_test[test],
         seen,
         images.source,
-        images.x_test[~test],
-        images.y_test[~test],
+        x_unseen,
+        y_unseen,
     )

@@ -18,7 +18,7 @@ def convergence(group, path):
         group: `{head: {seed: record}}` of one recipe, from `records.groups`.
         path: of the image.
     """
-    figure, (axes,) = _figure(1, (6.4, 4.2))
+    figure, (axes,) = new_figure(1, (6.4, 4.2))
     for head in _ordered(group):
         runs = [record["epochs"] for record in group[head].values()]
         steps = [row["iterations"] for row in runs[0]]
@@ -41,7 +41,7 @@ def convergence(group, path):
     )
     axes.grid(alpha=0.3)
     axes.legend()
-    _save(figure, path)
+    save(figure, path)
 
 
 def features(panels, labels, path):
@@ -52,7 +52,7 @@ def features(panels, labels, path):
         labels: class ids of all of them.
         path: of the image.
     """
-    figure, all_axes = _figure(len(panels), (4.6 * len(panels), 4.6))
+    figure, all_axes = new_figure(len(panels), (4.6 * len(panels), 4.6))
     limit = 1.05 * max(np.abs(points).max() for points in panels.values())
     colours = require("matplotlib", extra="examples", feature="Drawing").colormaps["tab10"]
     for axes, (title, points) in zip(all_axes, panels.items()):
@@ -68,7 +68,7 @@ def features(panels, labels, path):
             ylabel="second feature",
         )
     all_axes[-1].legend(title="class", loc="center left", bbox_to_anchor=(1.02, 0.5), markerscale=4)
-    _save(figure, path)
+    save(figure, path)
 
 
 def similarity(groups, path):
@@ -78,7 +78,7 @@ def similarity(groups, path):
         groups: list of `{head: {seed: record}}`, one panel each.
         path: of the image.
     """
-    figure, all_axes = _figure(len(groups), (5.2 * len(groups), 4.2))
+    figure, all_axes = new_figure(len(groups), (5.2 * len(groups), 4.2))
     for axes, group in zip(all_axes, groups):
         names = _ordered(group)
         for offset, key, label in (
@@ -108,7 +108,7 @@ def similarity(groups, path):
         )
         axes.axhline(0, color="black", linewidth=0.8)
         axes.legend(loc="upper right", ncols=2)
-    _save(figure, path)
+    save(figure, path)
 
 
 def roc(scores, title, path):
@@ -119,7 +119,7 @@ def roc(scores, title, path):
         title: of the figure.
         path: of the image.
     """
-    figure, (axes,) = _figure(1, (6.4, 4.2))
+    figure, (axes,) = new_figure(1, (6.4, 4.2))
     mismatched = max(np.sum(~matched) for runs in scores.values() for _, matched in runs)
     rates = np.geomspace(1 / mismatched, 1, 400)
     for head in _ordered(scores):
@@ -138,7 +138,7 @@ def roc(scores, title, path):
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def score_histograms(scores, title, path):
@@ -152,7 +152,7 @@ def score_histograms(scores, title, path):
     names = _ordered(scores)
     columns = min(5, len(names))
     rows = -(-len(names) // columns)
-    figure, all_axes = _figure(columns, (2.6 * columns + 1, 2.4 * rows + 0.6), rows)
+    figure, all_axes = new_figure(columns, (2.6 * columns + 1, 2.4 * rows + 0.6), rows)
     pooled = {head: [np.concatenate(part) for part in zip(*scores[head])] for head in names}
     values = np.concatenate([pooled[head][0] for head in names])
     bins = np.linspace(values.min(), values.max(), 41)
@@ -170,20 +170,20 @@ def score_histograms(scores, title, path):
         axes.remove()
     all_axes[0].legend(fontsize="small", loc="upper left")
     figure.suptitle(title)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _ordered(group):
     return [head for head in TITLES if head in group]
 
 
-def _figure(panels, size, rows=1):
+def new_figure(panels, size, rows=1):
     # Without pyplot, which would pick a window system and keep every figure.
     module = require("matplotlib.figure", extra="examples", feature="Drawing")
     figure = module.Figure(figsize=size, layout="constrained")
     return figure, list(figure.subplots(rows, panels, squeeze=False).flat)
 
 
-def _save(figure, path):
+def save(figure, path):
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=90)

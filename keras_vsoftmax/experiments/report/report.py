@@ -4,13 +4,14 @@ import pathlib
 
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.report.face_report import FaceSection
+from keras_vsoftmax.experiments.report.identification_report import IdentificationSection
 from keras_vsoftmax.experiments.report.image_report import ImageSection
 from keras_vsoftmax.experiments.report.retrieval_report import RetrievalSection
 from keras_vsoftmax.experiments.training.records import any_record, groups
 from keras_vsoftmax.utils.files import atomic_path
 
 # In the order of the report. What a new kind of data measures is shown by one more.
-SECTIONS = (ImageSection(), RetrievalSection(), FaceSection())
+SECTIONS = (ImageSection(), RetrievalSection(), FaceSection(), IdentificationSection())
 
 
 def tables(records):

@@ -232,3 +232,18 @@ def test_one_source_of_training_is_needed(lfw, capsys):
             _main("lfw", *_lfw_options(lfw), *extra)
         assert caught.value.code == 2
     assert "not allowed with" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_lfw_identified(lfw, face_folder, capsys):
+    strangers = face_folder(lfw / "more", people=30, images=1, suffix=".jpg")
+    for folder in sorted(strangers.iterdir())[8:]:
+        folder.rename(lfw / "images" / folder.name)
+    options = [*TINY, *_lfw_options(lfw), "--folds", 1, "--heads", "virtual", "--far", 0.1]
+    _main("lfw_identify", *options)
+    printed = capsys.readouterr().out
+    assert "6 people enrolled by 6 images, 12 queries of them; 11 of strangers" in printed
+    assert "12 queries of people who are enrolled by 1 image(s) each, 11 of strangers" in printed
+    (record,) = records.find([lfw / "runs"])
+    assert 0 <= record["identification"]["identification_auroc"] <= 1
+    assert "needs 2 people" in _fails(capsys, "lfw_identify", *options, "--enroll", 3)

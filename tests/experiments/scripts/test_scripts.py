@@ -116,6 +116,36 @@ def test_classes_that_are_not_trained_on(npz, capsys):
 
 
 @pytest.mark.slow
+def test_a_map_of_what_was_not_trained_on(npz, capsys):
+    options = [*TINY, "--heads", "virtual", "--data-dir", npz, "--out", npz / "runs"]
+    _main("embedding_map", *options, "--unseen", 60, "--images", 30)
+    printed = capsys.readouterr().out
+    folder = pathlib.Path(printed.split("tensorboard --logdir ")[1].strip())
+    assert (folder / "projector_config.pbtxt").exists()
+    for name in ("map", "strip"):
+        assert (npz / "runs" / f"{name}-virtual-seed0-quick.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("classify", [False, True])
+def test_birds(tmp_path, classify):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    options = [*TINY, "--heads", "virtual", "--image-size", 16, "--out", tmp_path]
+    options += ["--classify"] * classify
+    with tfds.testing.mock_data(num_examples=450):
+        _main("cub200", *options, "--data-dir", tmp_path)
+    (record,) = records.find([tmp_path])
+    assert record["data"]["source"] == "tensorflow-datasets caltech_birds2011"
+    if classify:
+        assert record["data"]["train_images"] == 450
+        assert "retrieval" not in record
+    else:
+        # All images of the last 100 species, those of the training split among them.
+        assert record["data"]["unseen_images"] > 300
+        assert record["recipe"]["name"] == "cub200-unseen"
+
+
+@pytest.mark.slow
 def test_tensorflow_datasets_feed_a_script(tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     with tfds.testing.mock_data(num_examples=130):
