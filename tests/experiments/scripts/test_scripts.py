@@ -132,16 +132,16 @@ def test_birds(tmp_path, classify):
     tfds = pytest.importorskip("tensorflow_datasets")
     options = [*TINY, "--heads", "virtual", "--image-size", 16, "--out", tmp_path]
     options += ["--classify"] * classify
-    with tfds.testing.mock_data(num_examples=450):
+    with tfds.testing.mock_data(num_examples=200):
         _main("cub200", *options, "--data-dir", tmp_path)
     (record,) = records.find([tmp_path])
     assert record["data"]["source"] == "tensorflow-datasets caltech_birds2011"
     if classify:
-        assert record["data"]["train_images"] == 450
+        assert record["data"]["train_images"] == 200
         assert "retrieval" not in record
     else:
         # All images of the last 100 species, those of the training split among them.
-        assert record["data"]["unseen_images"] > 300
+        assert record["data"]["unseen_images"] > 150
         assert record["recipe"]["name"] == "cub200-unseen"
 
 
