@@ -46,7 +46,10 @@ def main(argv=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folders", nargs="+", type=options.folder, help="of the study's runs")
-    settings = _settings(records.find(parser.parse_args(argv).folders))
+    parser.add_argument("--seeds", nargs="+", type=int, help="those alone; all by default")
+    args = parser.parse_args(argv)
+    found = records.find(args.folders)
+    settings = _settings(r for r in found if args.seeds is None or r["seed"] in args.seeds)
     adjusted = _holm(settings)
     for setting, group in sorted(settings.items()):
         print("\n".join([f"## {setting}", "", *_setting(setting, group, adjusted)]))
