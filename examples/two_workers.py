@@ -22,6 +22,7 @@ import numpy as np
 
 import keras_vsoftmax
 from keras_vsoftmax.distributed import strategies
+from keras_vsoftmax.distributed.backup import Backup
 
 CLASSES = 10
 
@@ -49,7 +50,7 @@ def train(args):
         model = keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(CLASSES))
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), metrics=["accuracy"])
     chief = strategies.is_chief(strategy)
-    backup = strategies.backup_and_restore(strategy, args.backup_dir)
+    backup = Backup(args.backup_dir, strategy)
     model.fit(
         x, y, batch_size=64, epochs=args.epochs, verbose=2 if chief else 0, callbacks=[backup]
     )

@@ -80,37 +80,6 @@ def is_chief(strategy):
     return (resolver.task_type, resolver.task_id) == (chief, 0)
 
 
-def backup_and_restore(strategy, backup_dir, **kwargs):
-    """A `keras.callbacks.BackupAndRestore` for one process or for each of several workers.
-
-    The chief alone writes the backup, and every worker goes on from it, so that no two of them
-    can resume at different epochs. Keras's callback would have all workers write one file.
-
-    Args:
-        strategy: What `get` returned.
-        backup_dir: A folder that all workers see under this name.
-        **kwargs: As for the callback.
-
-    Returns:
-        A callback for `fit`.
-    """
-    kind = keras.callbacks.BackupAndRestore if is_chief(strategy) else _Restore
-    return kind(backup_dir, **kwargs)
-
-
-class _Restore(keras.callbacks.BackupAndRestore):
-    """Goes on from a backup that another process writes."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        pass
-
-    def on_train_batch_end(self, batch, logs=None):
-        pass
-
-    def on_train_end(self, logs=None):
-        pass
-
-
 def _check_tf_config(text):
     if not text:
         raise ValueError(f"{_TF_CONFIG}. Received: no TF_CONFIG in the environment")

@@ -8,6 +8,7 @@ import signal
 import keras
 
 from keras_vsoftmax.distributed import strategies
+from keras_vsoftmax.distributed.backup import Backup
 from tests.distributed import processes, training
 
 # The last of three batches has 5 rows, on workers with 4 and 1, or 1 row, on one worker alone.
@@ -49,9 +50,7 @@ def backed_up(strategy):
     """Trains with a backup, and reports which epochs it ran and the weights at the end."""
     with strategy.scope():
         model = training.model("angular", policy="float64")
-    backup = strategies.backup_and_restore(
-        strategy, os.environ["BACKUP"], double_checkpoint=True, delete_checkpoint=False
-    )
+    backup = Backup(os.environ["BACKUP"], strategy, keep=True)
     x, y, _ = training.data()
     options = {"epochs": EPOCHS, "batch_size": 8, "shuffle": False, "verbose": 0}
     history = model.fit(x, y, callbacks=[backup, KillMe()], **options)

@@ -1,8 +1,6 @@
 """What happens around the epochs of a run."""
 
-import contextlib
 import json
-import math
 import time
 
 import keras
@@ -10,6 +8,7 @@ import numpy as np
 
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import records
+from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.utils.files import atomic_path
 
 
@@ -81,56 +80,11 @@ class Progress(keras.callbacks.Callback):
         records.write({"identity": self.identity, "rows": self.rows}, self.path)
 
 
-class Backup(keras.callbacks.BackupAndRestore):
-    """BackupAndRestore that survives a kill, or a full disk, at any moment.
-
-    Keras writes both files in place, the weights, then the number of the epoch. Here each is
-    there whole or as it was before. Killed between the two, Keras would train an epoch twice:
-    the optimiser's own count of steps is in the weights and tells. An epoch whose loss is not
-    finite is not backed up, so that nothing goes on from what it left.
-
-    Args:
-        folder: where the backup lies; it is kept when training ends.
-        writes: whether this process writes it. Of several workers one does, and all go on from
-            it, so that no two resume at different epochs.
-    """
-
-    def __init__(self, folder, writes=True):
-        super().__init__(str(folder), delete_checkpoint=False)
-        self.writes = writes
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        # Steps skipped by loss scaling are not counted, hence the rounding up.
-        steps = keras.ops.convert_to_numpy(self.model.optimizer.iterations)  # mirrored, maybe
-        epochs = math.ceil(int(steps) / self.params["steps"])
-        self.model._initial_epoch = max(epochs, self.model._initial_epoch or 0)
-
-    def on_epoch_end(self, epoch, logs=None):
-        if self.writes and np.isfinite(logs["loss"]):
-            super().on_epoch_end(epoch, logs)
-
-    def _save_model(self):
-        with atomic_path(self._weights_path) as temporary, _full_disk_is_an_os_error():
-            self.model.save_weights(temporary)
-        with atomic_path(self._training_metadata_path) as temporary:
-            temporary.write_text(json.dumps({"epoch": self._current_epoch, "batch": 0}))
-
-
 def save_model(trained, model, path):
     """Save `model`, which shares its layers with the model in training, in one piece."""
-    if keras.backend.backend() == "jax":
-        trained.jax_state_sync()
+    jax_state.sync(trained)
     with atomic_path(path) as temporary:
         model.save(temporary)
-
-
-@contextlib.contextmanager
-def _full_disk_is_an_os_error():
-    try:
-        yield
-    except RuntimeError as error:  # h5py's, when it closes a file that it could not write
-        raise OSError(str(error)) from error
 
 
 def _read_rows(path, identity):

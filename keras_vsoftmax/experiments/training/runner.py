@@ -12,6 +12,7 @@ import keras
 
 from keras_vsoftmax import Classifier, backbones, heads
 from keras_vsoftmax.distributed import strategies
+from keras_vsoftmax.distributed.backup import Backup
 from keras_vsoftmax.experiments.data.augment import RandomCropMirror
 from keras_vsoftmax.experiments.data.disturbed import DisturbedBatches
 from keras_vsoftmax.experiments.errors import ExperimentError
@@ -127,7 +128,7 @@ def train(run, data, strategy=None, resume=False, watch=None):
                 *(watch(model, folder) if watch else ()),
                 progress,
                 # The last one, so that what it backs up is complete.
-                callbacks.Backup(run.folder / "backup", writes=chief),
+                Backup(run.folder / "backup", strategy, keep=True),
             ],
         )
         if len(progress.rows) != epochs:
