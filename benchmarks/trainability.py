@@ -30,6 +30,7 @@ from keras_vsoftmax.experiments.data import image_sets
 from keras_vsoftmax.experiments.data.data_set import DataSet
 from keras_vsoftmax.experiments.scripts import options, script
 from keras_vsoftmax.experiments.training import recipes, runner
+from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.retrieval import pair_auc, retrieval_metrics
 from keras_vsoftmax.utils.files import atomic_path
 
@@ -177,8 +178,7 @@ class Probe(keras.callbacks.Callback):
             temporary.write_text(json.dumps(self.rows))
 
     def _look(self, when):
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+        jax_state.sync(self.model)
         head, backbone = self.probed.head, self.probed.backbone
         kept = [ops.convert_to_numpy(v) for v in backbone.non_trainable_variables]
         x = ops.convert_to_numpy(backbone(self.images, training=True)).astype("float64")

@@ -2,10 +2,11 @@
 
 import keras
 from keras import ops as kops
-from keras.src.backend.common.masking import set_keras_mask
 
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import numerics
+from keras_vsoftmax.keras_gaps.loss_dtype import compute_in_dtype_of
+from keras_vsoftmax.keras_gaps.masks import set_keras_mask
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -48,10 +49,7 @@ class VirtualSoftmaxLoss(keras.losses.Loss):
         self.ignore_class = ignore_class
 
     def __call__(self, y_true, y_pred, sample_weight=None):
-        # Keras computes a loss in floatx, which would round a float64 prediction, and under a
-        # half-precision floatx the ids.
-        wide = keras.backend.standardize_dtype(y_pred.dtype) == "float64"
-        self._dtype = "float64" if wide else "float32"
+        compute_in_dtype_of(self, y_pred)
         return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true, y_pred):

@@ -5,6 +5,7 @@ import copy
 import keras
 import numpy as np
 
+from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.retrieval.model import Embedder
 
 
@@ -54,8 +55,7 @@ class EmbeddingMetrics(keras.callbacks.Callback):
         due = epoch % self.every == 0 or epoch + 1 == self.params.get("epochs")
         if logs is None or not due or not np.isfinite(logs.get("loss", 0.0)):
             return
-        if keras.backend.backend() == "jax":
-            self.model.jax_state_sync()
+        jax_state.sync(self.model)
         shown = self.params.get("verbose") == 1 if self.verbose == "auto" else bool(self.verbose)
         if shown:
             print(flush=True)  # the bar of the epoch has not ended its line

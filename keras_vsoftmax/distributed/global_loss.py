@@ -7,9 +7,9 @@ differ, the mean of the replicas' means is not the mean of the batch (keras 3.15
 
 import keras
 from keras import ops as kops
-from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 from keras_vsoftmax.distributed import replica
+from keras_vsoftmax.keras_gaps.masks import get_keras_mask, set_keras_mask
 
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 

@@ -4,9 +4,10 @@ import keras
 
 from keras_vsoftmax.distributed import global_loss, replica
 from keras_vsoftmax.keras_gaps import multi_worker
+from keras_vsoftmax.keras_gaps.sublayers import sublayers
 
 
-class ReplicatedTraining:
+class ReplicatedTraining(multi_worker.BuiltFromALocalBatch):
     """Mixin for a `keras.Model` with one loss object that trains under a tf.distribute strategy.
 
     Its gradients, losses and metrics are those of the global batch on one device. Without a
@@ -14,8 +15,7 @@ class ReplicatedTraining:
     """
 
     def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
-        strategy = getattr(self, "_distribute_strategy", None)
-        replicas = 1 if strategy is None else strategy.num_replicas_in_sync
+        replicas = 1 if self.own_strategy is None else self.own_strategy.num_replicas_in_sync
         if batch_size is not None and batch_size < replicas:
             raise ValueError(
                 "`batch_size` is that of the global batch, which must have a row for each of the "
@@ -39,11 +39,5 @@ class ReplicatedTraining:
     def _has_local_batch_statistics(self):
         return any(
             isinstance(layer, keras.layers.BatchNormalization) and not layer.synchronized
-            for layer in self._flatten_layers()
+            for layer in sublayers(self)
         )
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        # Keras's TensorFlow trainer alone has and calls it.
-        if iterator is not None and self._distribute_strategy is not None:
-            data_batch = multi_worker.local_batch(iterator, self._distribute_strategy)
-        super()._maybe_symbolic_build(data_batch=data_batch)

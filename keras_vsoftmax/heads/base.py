@@ -1,7 +1,5 @@
 """What all heads share: the kernel, the reading of labels, and the contract of the output."""
 
-import contextlib
-
 import keras
 from keras import ops as kops
 
@@ -9,6 +7,7 @@ from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.heads.terms import Batch, Terms
+from keras_vsoftmax.keras_gaps.logits_mark import mark_as_logits
 
 
 class Head(keras.layers.Layer):
@@ -160,7 +159,7 @@ class Head(keras.layers.Layer):
         batch = Batch(features, kernel, self._read_labels(labels, features), logits)
         output = self._shifted(batch, self.training_terms(batch))
         if not self.is_plain_softmax:
-            _mark_as_logits(output)
+            mark_as_logits(output)
         return output
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
@@ -379,14 +378,3 @@ class Head(keras.layers.Layer):
                 f"dimension. Received: inputs.shape={tuple(inputs_shape)}"
             )
         return inputs_shape[-1]
-
-
-def _mark_as_logits(output):
-    """Lets the guard see a cross-entropy that takes the output for probabilities.
-
-    On TensorFlow Keras's losses read this attribute of a softmax output, and work on the logits
-    that they find there. Without it they would clip log-probabilities to [0, 1], and nothing
-    would train.
-    """
-    with contextlib.suppress(AttributeError):  # where JAX traces
-        output._keras_logits = output

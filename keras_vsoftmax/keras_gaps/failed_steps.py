@@ -2,7 +2,7 @@
 
 import contextlib
 
-import keras
+from keras_vsoftmax.keras_gaps import jax_state
 
 
 class UsableAfterErrors:
@@ -11,8 +11,8 @@ class UsableAfterErrors:
     What Keras lacks (3.10 to 3.15): on JAX `fit`, `evaluate` and `predict` empty the variables
     while they run, and lose the weights with a step that raises; on TensorFlow a function that
     failed before it made its variables fails for ever. Relied upon: the keyword argument
-    `purge_model_variables` of `Model._get_jax_state`, and the public `jax_state_sync`,
-    `train_function` and `test_function`.
+    `purge_model_variables` of `Model._get_jax_state`, and that
+    `train_function` and `test_function` are made anew once they are None.
     """
 
     @contextlib.contextmanager
@@ -22,8 +22,7 @@ class UsableAfterErrors:
             yield
         except Exception:
             self.train_function = self.test_function = None
-            if keras.backend.backend() == "jax":
-                self.jax_state_sync()
+            jax_state.sync(self)
             raise
 
     def _get_jax_state(self, **kwargs):

@@ -2,10 +2,11 @@
 
 
 def portable(config):
-    """Names Keras's public optimizers in the place of those of its torch backend.
+    """Name Keras's public optimizers in the place of those of its torch backend.
 
-    On torch, Keras 3.15 writes the module of its own subclass into the file, which no other
-    backend can use; `keras.optimizers` gives that subclass again on torch.
+    What Keras lacks (3.10 to 3.15): on torch it writes the module of its own subclass into the
+    file, which no other backend can use. Relied upon: the name of that module, and that
+    `keras.optimizers` gives the subclass again on torch.
     """
     if isinstance(config, (list, tuple)):
         return [portable(value) for value in config]

@@ -7,6 +7,7 @@ from keras import ops as kops
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax.distributed.training import ReplicatedTraining
 from keras_vsoftmax.keras_gaps.failed_steps import UsableAfterErrors
+from keras_vsoftmax.keras_gaps.label_rank import RankOfLabels
 from keras_vsoftmax.keras_gaps.portable import portable
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 from keras_vsoftmax.models import serving
@@ -17,7 +18,9 @@ from keras_vsoftmax.models.virtual_watch import VirtualWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterErrors, keras.Model):
+class Classifier(
+    BlockedTraining, ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErrors, keras.Model
+):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -90,7 +93,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
     def __call__(self, inputs, labels=None, **kwargs):
         if self.built:
             return super().__call__(inputs, labels, **kwargs)
-        self._in_first_call, self._input_dtypes = True, _dtypes_of(inputs)
+        self._in_first_call, self._input_dtypes = True, serving.dtypes_of(inputs)
         try:
             return super().__call__(inputs, labels, **kwargs)
         finally:
@@ -174,6 +177,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
         loss = VirtualSoftmaxLoss() if loss is None else loss
         self._check_loss(loss)
         self._metrics_take_rows = None
+        self._has_metrics = bool(kwargs.get("metrics") or kwargs.get("weighted_metrics"))
         self._serving.forget()
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
 
@@ -234,7 +238,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
         rows = label_lib.is_rows(y.shape, self.head.units, tuple(y_pred.shape)[:-1])
         if self._metrics_take_rows is None:
             self._metrics_take_rows = rows
-        if rows == self._metrics_take_rows or self._compile_metrics is None:
+        if rows == self._metrics_take_rows or not self._has_metrics:
             return y
         if rows:
             raise ValueError(
@@ -293,7 +297,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
         else:
             listed = isinstance(callbacks, (list, tuple))
             callbacks = [*(callbacks if listed else [callbacks] if callbacks else []), *watches]
-        self._retrace_for("train_function", y)
+        self.retrace_for("train_function", y)
         arguments = (batch_size, epochs, verbose, callbacks, validation_split, validation_data)
         with self.usable_after_error():
             history = super().fit(x, y, *arguments, **kwargs)
@@ -307,7 +311,7 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
             ValueError: For bad labels: in arrays before the first step, in streams at the end.
         """
         self._check_arrays(x, y)
-        self._retrace_for("test_function", y)
+        self.retrace_for("test_function", y)
         with self.usable_after_error():
             results = super().evaluate(x, y, *args, **kwargs)
         self._watch.end_evaluation()
@@ -391,10 +395,3 @@ class Classifier(BlockedTraining, ReplicatedTraining, LabelRouting, UsableAfterE
     def quantize(self, mode, *args, **kwargs):
         self._serving.forget()
         return super().quantize(mode, *args, **kwargs)
-
-
-def _dtypes_of(inputs):
-    dtypes = [getattr(tensor, "dtype", None) for tensor in keras.tree.flatten(inputs)]
-    if any(dtype is None for dtype in dtypes):
-        return None
-    return tuple(keras.backend.standardize_dtype(dtype) for dtype in dtypes)

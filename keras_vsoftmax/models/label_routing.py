@@ -15,7 +15,6 @@ class LabelRouting:
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self._waiting = _Waiting()
-        self._label_ndim = {}  # of the last labels, for each function that Keras traced
 
     def __call__(self, inputs, labels=None, **kwargs):
         return super().__call__(inputs, **self._with_labels(inputs, labels, kwargs))
@@ -44,13 +43,6 @@ class LabelRouting:
         if labels is None:
             labels = self._waiting.for_call(inputs, bool(kwargs.get("training")))
         return kwargs if labels is None else {"labels": labels, **kwargs}
-
-    def _retrace_for(self, function, y):
-        # A TensorFlow function that meets labels of two ranks forgets the rank of both.
-        ndim = getattr(y, "ndim", None)
-        if self._label_ndim.get(function, ndim) != ndim:
-            setattr(self, function, None)
-        self._label_ndim[function] = ndim
 
 
 class _Waiting:

@@ -118,3 +118,11 @@ def symbolic_inputs(backbone):
     if isinstance(backbone, keras.Sequential):
         return backbone.inputs[0]  # it has one, in a list
     return backbone.input
+
+
+def dtypes_of(inputs):
+    """The dtypes of a structure of tensors, flat, or None where they are not all known."""
+    dtypes = [getattr(tensor, "dtype", None) for tensor in keras.tree.flatten(inputs)]
+    if any(dtype is None for dtype in dtypes):
+        return None
+    return tuple(keras.backend.standardize_dtype(dtype) for dtype in dtypes)

@@ -10,6 +10,7 @@ from keras_vsoftmax import heads as head_lib
 from keras_vsoftmax.callbacks.directions import direction
 from keras_vsoftmax.models.classifier import Classifier
 from keras_vsoftmax.models.copying import whole_copy
+from keras_vsoftmax.tuning import keras_tuner_gaps
 from keras_vsoftmax.tuning import ranges as range_lib
 from keras_vsoftmax.utils.extras import require
 
@@ -197,21 +198,20 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
     def _declare_head(self, hp):
         head = hp.Choice("head", list(self.heads))
-        inactive = len(hp.inactive_scopes)
         chosen = {}
-        for name, knobs in self._knobs.items():
-            if not knobs:
-                continue
-            with hp.conditional_scope("head", [name]):
-                for knob, values in knobs.items():
-                    default = range_lib.head_default(name, self.classes, knob)
-                    value = range_lib.declare(hp, f"{name}_{knob}", knob, values, default)
-                    if name == head:
-                        chosen[knob] = value
-        # Every knob is known by now, whichever head was chosen: Keras Tuner need not build a
-        # model for each scope to discover them.
-        del hp.inactive_scopes[inactive:]
+        with keras_tuner_gaps.all_is_declared(hp):
+            for name, knobs in self._knobs.items():
+                if knobs:
+                    chosen |= self._declare_knobs(hp, name, knobs, name == head)
         return head, chosen
+
+    def _declare_knobs(self, hp, name, knobs, is_chosen):
+        values = {}
+        with hp.conditional_scope("head", [name]):
+            for knob, given in knobs.items():
+                default = range_lib.head_default(name, self.classes, knob)
+                values[knob] = range_lib.declare(hp, f"{name}_{knob}", knob, given, default)
+        return values if is_chosen else {}
 
     def _make_backbone(self, hp):
         if not isinstance(self.backbone, keras.Layer):

@@ -1,8 +1,8 @@
 """What Keras Tuner's oracles lack for searches that survive the loss of a process."""
 
-import functools
 import time
 
+from keras_vsoftmax.tuning import keras_tuner_gaps
 from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
@@ -10,7 +10,7 @@ keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuni
 RUNNING, IDLE, STOPPED, COMPLETED = "RUNNING", "IDLE", "STOPPED", "COMPLETED"
 
 
-class PersistentOracle:
+class PersistentOracle(keras_tuner_gaps.KeepsFailure):
     """Mixin for an oracle whose trials are each done once, whatever happens to a worker.
 
     - A trial that failed is never among the best ones, even where fewer were completed than
@@ -27,7 +27,6 @@ class PersistentOracle:
     def __init__(self, worker_timeout, **kwargs):
         super().__init__(**kwargs)
         self.worker_timeout = worker_timeout
-        self.failure = None
         self._last_seen = {}
 
     @keras_tuner.synchronized
@@ -35,7 +34,7 @@ class PersistentOracle:
         self._last_seen[tuner_id] = time.monotonic()
         if self.failure is not None:
             self.tuner_ids.discard(tuner_id)
-            return keras_tuner.engine.trial.Trial(self.get_space(), status=STOPPED)
+            return keras_tuner_gaps.stopped_trial(self)
         trial = super().create_trial(tuner_id)
         if trial.status == STOPPED and self.ongoing_trials:
             self.tuner_ids.add(tuner_id)
@@ -51,8 +50,8 @@ class PersistentOracle:
     @keras_tuner.synchronized
     def end_trial(self, trial):
         trial_id = trial.trial_id
-        if trial_id in self._retry_queue:  # given up too early, and not yet handed on
-            self._retry_queue.remove(trial_id)
+        if keras_tuner_gaps.take_back(self, trial_id):
+            pass  # given up too early, and not yet handed on
         elif all(ongoing.trial_id != trial_id for ongoing in self.ongoing_trials.values()):
             return  # given up, and done by another worker in the meantime
         super().end_trial(trial)
@@ -66,18 +65,12 @@ class PersistentOracle:
                 self.tuner_ids.discard(tuner_id)
                 trial = self.ongoing_trials.pop(tuner_id, None)
                 if trial is not None:
-                    self._retry_queue.append(trial.trial_id)
+                    keras_tuner_gaps.hand_on(self, trial.trial_id)
                     self.save()
 
     def get_best_trials(self, num_trials=1):
         best = super().get_best_trials(num_trials)
         return [trial for trial in best if trial.status == COMPLETED]
-
-    def _check_consecutive_failures(self):
-        try:
-            super()._check_consecutive_failures()
-        except RuntimeError as error:
-            self.failure = error
 
 
 class RandomSearchOracle(PersistentOracle, keras_tuner.oracles.RandomSearchOracle):
@@ -92,18 +85,7 @@ class HyperbandOracle(PersistentOracle, keras_tuner.oracles.HyperbandOracle):
     pass
 
 
-class GridSearchOracle(PersistentOracle, keras_tuner.oracles.GridSearchOracle):
-    """A grid search that knows where it was when it is resumed.
-
-    Keras Tuner's own does not save which trial comes after which: it stops with a KeyError.
-    """
-
-    def set_state(self, state):
-        super().set_state(state)
-        # In the order of the grid. That every trial waits for its successor to be looked up
-        # is harmless: successors that were tried are skipped.
-        values = {trial_id: trial.hyperparameters.values for trial_id, trial in self.trials.items()}
-        order = functools.cmp_to_key(lambda a, b: self._compare(values[a], values[b]))
-        self._populate_next = sorted(values, key=order)
-        for trial_id in self._populate_next:
-            self._ordered_ids.insert(trial_id)
+class GridSearchOracle(
+    PersistentOracle, keras_tuner_gaps.ResumableGrid, keras_tuner.oracles.GridSearchOracle
+):
+    """A grid search that knows where it was when it is resumed."""

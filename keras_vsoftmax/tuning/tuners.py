@@ -9,7 +9,7 @@ import time
 import keras
 
 from keras_vsoftmax.callbacks.directions import direction
-from keras_vsoftmax.tuning import oracles
+from keras_vsoftmax.tuning import keras_tuner_gaps, oracles
 from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
@@ -44,7 +44,7 @@ class _HeadTuner:
     @property
     def is_worker(self):
         """Whether this process trains for a chief, which alone knows the results."""
-        return self._is_worker()
+        return keras_tuner_gaps.is_worker(self)
 
     def search(self, *args, **kwargs):
         if self.is_worker:

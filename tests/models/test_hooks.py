@@ -97,7 +97,8 @@ def test_the_saved_build_config_is_that_of_the_inputs(tmp_path):
 
 def test_the_names_of_the_metrics_are_those_of_what_evaluate_returns():
     x, y = tiny.data()
-    for metrics in (None, ["accuracy"], ["accuracy", "sparse_top_k_categorical_accuracy"]):
+    top2 = keras.metrics.SparseTopKCategoricalAccuracy(k=2, name="top2")
+    for metrics in (None, ["accuracy"], ["accuracy", top2]):
         model = tiny.classifier(metrics=metrics)
         assert "invalid_labels" not in model.metrics_names
         for call in (model.fit, model.evaluate):

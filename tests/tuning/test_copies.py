@@ -9,7 +9,10 @@ from keras_vsoftmax.models.copying import whole_copy
 
 keras_tuner = pytest.importorskip("keras_tuner")
 
-pytestmark = pytest.mark.core
+pytestmark = [
+    pytest.mark.core,
+    pytest.mark.filterwarnings("ignore:After the first epoch the virtual logit:UserWarning"),
+]
 
 
 def numpy(tensor):
