@@ -2,6 +2,7 @@
 
 import collections.abc
 
+import keras
 import numpy as np
 
 from keras_vsoftmax import heads
@@ -110,3 +111,20 @@ def loss_bound(name, features, kernel, ids, knobs, loss, **more):
     """How far a float32 loss may be from the truth: 2e-6 L + 8 eps M, times the conditioning."""
     parts, _ = oracle.parts(name, features, kernel, ids, **knobs, **more)
     return 2e-6 * np.abs(loss) + 8 * EPS * parts.size * parts.conditioning
+
+
+def points(name="softmax", seed=0, batch=32, dim=8, classes=7):
+    """Features, a kernel for this head, and ids."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(batch, dim)).astype("float32")
+    kernel = rng.normal(size=(dim, classes)).astype("float32")
+    return features, widened(name, kernel), rng.integers(0, classes, batch)
+
+
+def numpy(tensor):
+    return keras.ops.convert_to_numpy(tensor)
+
+
+def output_of(head, *args, **kwargs):
+    value = head(*args, **kwargs)
+    return numpy(value.detach() if hasattr(value, "detach") else value)

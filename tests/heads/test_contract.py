@@ -17,87 +17,26 @@ NAMES = heads.NAMES
 MARGIN_HEADS = [name for name in NAMES if name not in cases.TAKES_ROWS]
 
 
-def points(name="softmax", seed=0, batch=32, dim=8, classes=7):
-    """Features, a kernel for this head, and ids."""
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(batch, dim)).astype("float32")
-    kernel = rng.normal(size=(dim, classes)).astype("float32")
-    return features, cases.widened(name, kernel), rng.integers(0, classes, batch)
-
-
-def numpy(tensor):
-    return keras.ops.convert_to_numpy(tensor)
-
-
-def output_of(head, *args, **kwargs):
-    value = head(*args, **kwargs)
-    return numpy(value.detach() if hasattr(value, "detach") else value)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_training_output_is_a_shift_of_the_plain_logits(name):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     head = cases.make(name, kernel, **cases.KNOBS[name])
     logits = oracle.plain_logits(name, features, kernel, ids, **cases.KNOBS[name])
-    np.testing.assert_allclose(numpy(head.logits(features)), logits, atol=4e-5)
-    trained = output_of(head, features, ids, training=True)
+    np.testing.assert_allclose(cases.numpy(head.logits(features)), logits, atol=4e-5)
+    trained = cases.output_of(head, features, ids, training=True)
     shifts = logits - trained
     np.testing.assert_allclose(shifts, np.repeat(shifts[:, :1], 7, axis=1), atol=4e-5)
     assert (trained.argmax(-1) == logits.argmax(-1)).all()
-    logits = numpy(head.logits(features))  # which a step may have rescaled
+    logits = cases.numpy(head.logits(features))  # which a step may have rescaled
     for labels in (None, ids):
-        plain = output_of(head, features, labels, training=False)
+        plain = cases.output_of(head, features, labels, training=False)
         np.testing.assert_allclose(np.exp(plain).sum(-1), 1, rtol=1e-5)
         np.testing.assert_allclose(plain, logits - oracle.logsumexp(logits)[:, None], atol=3e-5)
 
 
-def test_virtual_keeps_the_label_below_one_half():
-    kernel = np.eye(8, dtype="float32")[:, :7]
-    ids = np.arange(32) % 7
-    features = 50 * kernel[:, ids].T  # classified right with a certainty of 1
-    output = output_of(cases.make("virtual", kernel), features, ids, training=True)
-    np.testing.assert_allclose(output[np.arange(32), ids], -np.log(2), rtol=1e-5)
-    np.testing.assert_allclose(np.exp(output).sum(-1), 0.5, rtol=1e-5)
-    assert (output.argmax(-1) == ids).all()
-
-
-@pytest.mark.parametrize(
-    ("reduced", "knobs", "plain", "plain_knobs"),
-    [
-        ("large_margin", {"margin": 1}, "softmax", {}),
-        ("noisy", {"alpha": 0.0}, "softmax", {}),
-        ("arcface", {"margin": 0.0}, "normface", {}),
-        ("cosface", {"margin": 0.0}, "normface", {}),
-        ("angular_normface", {"margin": 1}, "normface", {}),
-        ("synthetic_virtual", {"margin": 1.0}, "virtual", {}),
-    ],
-)
-def test_reductions(reduced, knobs, plain, plain_knobs):
-    features, kernel, ids = points()
-    for smoothing in (0.0, 0.1):
-        ours = losses_and_gradients(
-            cases.make(reduced, kernel, smoothing, **knobs), kernel, features, ids
-        )
-        theirs = losses_and_gradients(
-            cases.make(plain, kernel, smoothing, **plain_knobs), kernel, features, ids
-        )
-        for a, b in zip(ours, theirs):
-            np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5 * np.abs(b).max())
-
-
-def test_angular_with_margin_one_is_the_softmax_of_unit_class_vectors():
-    features, kernel, ids = points()
-    value, _, _ = losses_and_gradients(
-        cases.make("angular", kernel, margin=1), kernel, features, ids
-    )
-    unit = kernel / np.linalg.norm(kernel, axis=0)
-    expected, _, _ = losses_and_gradients(cases.make("softmax", unit), unit, features, ids)
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-
-
 @pytest.mark.parametrize("name", cases.TAKES_ROWS)
 def test_rows(name):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     one_hot = np.eye(7, dtype="float32")[ids]
     mixed = 0.3 * one_hot + 0.7 * one_hot[::-1]
     for smoothing in (0.0, 0.1):
@@ -117,7 +56,7 @@ def test_rows(name):
 
 @pytest.mark.parametrize("dtype", ["int32", "int64", "uint8", "float32", "float64", "float16"])
 def test_ids_of_any_number_type(dtype):
-    features, kernel, ids = points()
+    features, kernel, ids = cases.points()
     expected = losses_and_gradients(cases.make("virtual", kernel), kernel, features, ids)
     for labels in (ids.astype(dtype), ids.astype(dtype)[:, None]):
         got = losses_and_gradients(cases.make("virtual", kernel), kernel, features, labels)
@@ -158,7 +97,7 @@ def test_narrow_ids_of_more_classes_than_their_dtype_counts(dtype, units):
 @pytest.mark.parametrize("bad", [-1, 7, 2.5, float("nan"), 2**31 - 1])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bad_id_makes_its_row_nan_and_no_gradient(name, bad):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     labels = ids.astype("float32" if isinstance(bad, float) else "int32")
     labels[3] = bad
     head = cases.make(name, kernel, **cases.KNOBS[name])
@@ -174,7 +113,7 @@ def test_a_bad_id_makes_its_row_nan_and_no_gradient(name, bad):
 
 
 def test_a_bad_row_makes_its_row_nan_and_no_gradient():
-    features, kernel, ids = points()
+    features, kernel, ids = cases.points()
     rows = np.eye(7, dtype="float32")[ids]
     rows[3] = [0.5, 0.7, -0.2, 0, 0, 0, 0]
     rows[5] *= 0.5
@@ -191,7 +130,7 @@ def test_a_bad_row_makes_its_row_nan_and_no_gradient():
 @pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "softmax"])
 def test_a_loss_that_normalises_again_makes_the_gradient_nan(name):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     head = cases.make(name, kernel, **cases.KNOBS[name])
     stock = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
     _, by_features, by_kernel = losses_and_gradients(head, kernel, features, ids, stock)
@@ -199,21 +138,9 @@ def test_a_loss_that_normalises_again_makes_the_gradient_nan(name):
     assert np.isnan(by_kernel).any()
 
 
-@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
-def test_plain_softmax_takes_a_stock_loss_unless_it_smooths():
-    features, kernel, ids = points()
-    stock = keras.losses.SparseCategoricalCrossentropy(from_logits=True, reduction=None)
-    ours = losses_and_gradients(cases.make("softmax", kernel), kernel, features, ids)
-    theirs = losses_and_gradients(cases.make("softmax", kernel), kernel, features, ids, stock)
-    for a, b in zip(ours, theirs):
-        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
-    smoothing = cases.make("softmax", kernel, 0.1)
-    assert np.isnan(losses_and_gradients(smoothing, kernel, features, ids, stock)[2]).any()
-
-
 @pytest.mark.parametrize("scale", [0.0, 1e-8, 1.0, 2.0**15])
 def test_the_guard_leaves_weights_and_loss_scaling_alone(scale):
-    features, kernel, ids = points()
+    features, kernel, ids = cases.points()
     weights = np.linspace(0, 1, 32, dtype="float32") * np.float32(scale)
     loss = keras_vsoftmax.VirtualSoftmaxLoss(reduction=None)
     plain = losses_and_gradients(cases.make("virtual", kernel), kernel, features, ids)
@@ -231,10 +158,10 @@ def test_the_guard_leaves_weights_and_loss_scaling_alone(scale):
 def test_half_precision(name, policy):
     """No worse than the literal C + 1 cross-entropy from the same rounded numbers."""
     half = "bfloat16" if policy.endswith("bfloat16") else "float16"
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     features[:8] = kernel[:, ids[:8]].T  # aligned
     rounded_x, rounded_w = (
-        numpy(kops.cast(kops.cast(a, half), "float32")) for a in (features, kernel)
+        cases.numpy(kops.cast(kops.cast(a, half), "float32")) for a in (features, kernel)
     )
     knobs = cases.KNOBS[name] | ({"seed": 7} if name == "noisy" else {})
     head = heads.get(name, 7, dtype=policy, **knobs)
@@ -243,8 +170,9 @@ def test_half_precision(name, policy):
     full = cases.make(name, rounded_w, **knobs)
     output = head(kops.cast(features, half), ids, training=True)
     assert keras.backend.standardize_dtype(output.dtype) == "float32"
-    value = -numpy(output.detach() if hasattr(output, "detach") else output)[np.arange(32), ids]
-    expected = -output_of(full, rounded_x, ids, training=True)[np.arange(32), ids]
+    output = output.detach() if hasattr(output, "detach") else output
+    value = -cases.numpy(output)[np.arange(32), ids]
+    expected = -cases.output_of(full, rounded_x, ids, training=True)[np.arange(32), ids]
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-5)
     if name == "virtual":
         truth = oracle.losses("virtual", rounded_x, rounded_w, ids)
@@ -258,7 +186,7 @@ def literal_losses(features, kernel, ids, half):
     logits = keras_vsoftmax.numerics.literal_logits(
         kops.cast(features, half), kops.cast(kernel, half), ids.astype("int32")
     )
-    logits = numpy(kops.cast(logits, "float32"))
+    logits = cases.numpy(kops.cast(logits, "float32"))
     return oracle.logsumexp(logits) - logits[np.arange(len(ids)), ids]
 
 
@@ -269,18 +197,18 @@ def test_half_precision_has_no_bias_on_aligned_features(policy):
     kernel = np.linalg.qr(rng.normal(size=(64, 32)))[0].astype("float32")
     ids = np.arange(32)
     half = policy.removeprefix("mixed_")
-    rounded = numpy(kops.cast(kops.cast(kernel, half), "float32"))
+    rounded = cases.numpy(kops.cast(kops.cast(kernel, half), "float32"))
     head = keras_vsoftmax.VirtualSoftmax(32, dtype=policy)
     head.build((None, 64))
     head.kernel.assign(kernel)
     features = kops.cast(rounded.T * 32, half)  # a power of two: exact
-    output = output_of(head, features, ids, training=True)
+    output = cases.output_of(head, features, ids, training=True)
     np.testing.assert_allclose(-output[ids, ids].mean(), np.log(2), atol=2e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_in_half_precision_are_finite(name):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     features[0] = 0
     head = heads.get(name, 7, dtype="mixed_float16")
     head.build((None, 8))
@@ -303,42 +231,6 @@ def test_units_must_be_an_integer_of_at_least_two(name, units):
         heads.get(name, units)
 
 
-@pytest.mark.parametrize(
-    ("name", "knobs"),
-    [
-        ("virtual", {"label_smoothing": 1.0}),
-        ("virtual", {"label_smoothing": -0.1}),
-        ("noisy", {"alpha": -0.1}),
-        ("noisy", {"alpha": float("nan")}),
-        ("large_margin", {"margin": 0}),
-        ("large_margin", {"margin": 6}),
-        ("large_margin", {"margin": 1.5}),
-        ("large_margin", {"lambda_base": -1}),
-        ("angular", {"lambda_min": -1}),
-        ("angular_normface", {"lambda_gamma": -1}),
-        ("normface", {"scale": 0}),
-        ("normface", {"scale": -1}),
-        ("arcface", {"margin": -0.1}),
-        ("arcface", {"margin": 1.58}),
-        ("cosface", {"margin": -0.1}),
-        ("synthetic_virtual", {"margin": 0.5}),
-        ("synthetic_virtual", {"margin": 1.1}),
-        ("arcface", {"scale": "30"}),
-        ("arcface", {"margin": None}),
-        ("virtual", {"label_smoothing": True}),
-    ],
-)
-def test_a_knob_outside_its_range(name, knobs):
-    ((knob, value),) = knobs.items()
-    with pytest.raises(ValueError, match=f"`{knob}` must be .*Received: {knob}={value!r}"):
-        heads.get(name, 5, **knobs)
-
-
-def test_an_unknown_head_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"softmax, virtual, noisy.*Received: identifier='arc'"):
-        heads.get("arc", 5)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_training_without_labels(name):
     with pytest.raises(ValueError, match="needs labels in training"):
@@ -356,7 +248,7 @@ def test_labels_of_a_shape_that_does_not_fit(shape):
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "int32"])
 @pytest.mark.parametrize("name", MARGIN_HEADS)
 def test_margin_heads_take_one_hot_rows_as_the_ids_they_are(name, dtype):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     head = cases.make(name, kernel, **cases.KNOBS[name])
     by_ids = losses_and_gradients(head, kernel, features, ids)
     by_rows = losses_and_gradients(head, kernel, features, np.eye(7, dtype=dtype)[ids])
@@ -367,7 +259,7 @@ def test_margin_heads_take_one_hot_rows_as_the_ids_they_are(name, dtype):
 
 @pytest.mark.parametrize("name", MARGIN_HEADS)
 def test_margin_heads_make_soft_rows_nan_and_no_gradient(name):
-    features, kernel, ids = points(name)
+    features, kernel, ids = cases.points(name)
     rows = np.eye(7, dtype="float32")[ids]
     rows[3] = 0.7 * rows[3] + 0.3 / 7
     rows[5] = 2 * rows[5]
@@ -407,58 +299,6 @@ def test_config_round_trip(name):
         assert getattr(again, knob) == value
 
 
-def test_kernel_arguments_work_as_in_dense():
-    head = keras_vsoftmax.VirtualSoftmax(
-        3, kernel_initializer="ones", kernel_regularizer=keras.regularizers.L2(0.5)
-    )
-    head(np.ones((2, 4), "float32"))
-    assert head.kernel.shape == (4, 3)
-    assert output_of(sum, head.losses) == pytest.approx(0.5 * 12)
-
-
-# State.
-
-
-def test_noise_is_a_function_of_seed_and_step():
-    features, kernel, ids = points()
-
-    def run(seed, step):
-        head = cases.make("noisy", kernel, seed=seed)
-        head.step.assign(step)
-        return losses_and_gradients(head, kernel, features, ids)[0]
-
-    np.testing.assert_array_equal(run(1, 5), run(1, 5))
-    assert (run(1, 5) != run(1, 6)).mean() > 0.9
-    assert (run(1, 5) != run(2, 4)).mean() > 0.9
-
-
-def test_noise_is_half_normal_and_moves_on():
-    head = heads.NoisySoftmax(2, alpha=1.0, seed=3)
-    head.build((None, 2))
-    draws = np.concatenate(
-        [-numpy(head.modified_cosine(kops.zeros((5000,)), None)) for _ in range(4)]
-    )
-    assert int(numpy(head.step)) == 4
-    assert len(np.unique(draws)) > 19_000
-    assert draws.min() >= 0
-    assert draws.mean() == pytest.approx(np.sqrt(2 / np.pi), abs=0.02)
-    assert draws.std() == pytest.approx(np.sqrt(1 - 2 / np.pi), abs=0.02)
-
-
-def test_lambda_falls_with_the_training_passes_only():
-    features, kernel, ids = points()
-    head = cases.make("large_margin", kernel, lambda_min=0.5)
-    seen = []
-    for _ in range(3):
-        seen.append(head.current_lambda)
-        head(features, ids, training=True)
-        head(features, ids, training=False)
-    expected = [1000 / (1 + 0.12 * step) for step in range(3)]
-    np.testing.assert_allclose(seen, expected, rtol=1e-6)
-    head.step.assign(10**7)
-    assert head.current_lambda == 0.5
-
-
 def test_every_head_is_named_once_and_tells_its_facts():
     names = [name for name in heads.NAMES if heads.find(name).__module__.startswith("keras_vs")]
     classes = [heads.find(name) for name in names]
@@ -473,23 +313,3 @@ def test_every_head_is_named_once_and_tells_its_facts():
         # A schedule is one that the length of a run shortens or lengthens.
         assert head.scheduled == bool(head.run_knobs(100))
         heads.get(name, 5, **head.run_knobs(100))
-
-
-def test_what_cannot_be_registered():
-    class Mine(heads.Head):
-        title, formula, source = "Mine", "L", "me"
-
-    class Silent(heads.Head):
-        title = "Silent"
-
-    for identifier in ("Mine", "my-head", "", 3):
-        with pytest.raises(ValueError, match=r"lower-case letters.*Received: identifier="):
-            heads.register(identifier)(Mine)
-    with pytest.raises(ValueError, match="Received: Silent without formula, source"):
-        heads.register("silent")(Silent)
-    with pytest.raises(ValueError, match=r"'virtual' is that of VirtualSoftmax\. Received"):
-        heads.register("virtual")(Mine)
-    with pytest.raises(ValueError, match="must be a class of `Head`"):
-        heads.register("dense")(keras.layers.Dense)
-    assert heads.register("virtual")(heads.VirtualSoftmax) is heads.VirtualSoftmax
-    assert not {"mine", "silent", "dense"} & set(heads.NAMES)
