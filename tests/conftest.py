@@ -1,4 +1,4 @@
-"""What every test starts from: quiet TensorFlow, one seed."""
+"""What every test starts from: quiet TensorFlow, one seed, the heads of the package."""
 
 import os
 
@@ -8,11 +8,16 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vsoftmax.heads import registry
+
 
 @pytest.fixture(autouse=True)
 def _seeded():
     keras.utils.set_random_seed(1234)
+    known = registry.names()
     yield
+    for name in set(registry.names()) - set(known):  # the example of a page, for one
+        registry.forget(name)
     keras.config.set_dtype_policy("float32")
     keras.config.set_floatx("float32")
     _allow_any_operations()

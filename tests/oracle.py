@@ -177,6 +177,102 @@ def hinge(x, w, ids, rows):
     return from_product(x, w, rows, loss=loss, conditioning=np.maximum(1, 2 * missing.sum(-1)))
 
 
+@head("subcenter_arcface")
+def subcenter_arcface(x, w, ids, rows, margin, scale, sub_centers):
+    each = w.reshape(len(w), -1, sub_centers)
+    cosines = np.einsum("bd,dck->bck", unit(x, -1), unit(each, 0)).max(-1)
+    theta = np.arccos(np.clip(cosines[np.arange(len(ids)), ids], -1, 1))
+    easy = scale * (np.cos(theta) - margin * np.sin(margin))
+    target = np.where(theta > np.pi - margin, easy, scale * np.cos(theta + margin))
+    parts = from_cosines(x, w, scale, conditioning=arc_conditioning(theta, margin))
+    z = scale * cosines
+    return parts._replace(logits=z, modified=with_label(z, ids, target))
+
+
+@head("curricular")
+def curricular(x, w, ids, rows, margin, scale, t=None):
+    parts = arcface(x, w, ids, rows, margin, scale)
+    theta = angle(x, w, ids)
+    if t is None:
+        t = 0.99 * 0 + 0.01 * np.cos(theta).mean()
+    cosines = parts.logits / scale
+    hard = cosines > np.cos(theta + margin)[:, None]
+    modified = scale * np.where(hard, cosines * (t + cosines), cosines)
+    target = parts.modified[np.arange(len(ids)), ids]
+    modified = with_label(modified, ids, target)
+    # d c (t + c) / dc is at most 3.
+    conditioning = np.maximum(parts.conditioning, 3)
+    return parts._replace(modified=modified, conditioning=conditioning, state={"t": t})
+
+
+@head("adaface")
+def adaface(x, w, ids, rows, margin, scale, concentration, q=None):
+    length = np.clip(np.linalg.norm(x, axis=-1), 0.001, 100)
+    if q is None:
+        mean = 0.99 * 20 + 0.01 * length.mean()
+        deviation = 0.99 * 100 + 0.01 * length.std(ddof=1) if len(length) > 1 else 100
+        q = np.clip(concentration * (length - mean) / (deviation + 0.001), -1, 1)
+    theta = angle(x, w, ids)
+    turned = np.cos(np.clip(theta - margin * q, 0, np.pi))
+    parts = from_cosines(x, w, scale, conditioning=arc_conditioning(theta, margin))
+    target = scale * (turned - margin - margin * q)
+    return parts._replace(modified=with_label(parts.logits, ids, target), state={"q": q})
+
+
+@head("magface")
+def magface(x, w, ids, rows, margin, scale, pull, high_margin=0.8):
+    a = np.clip(np.linalg.norm(x, axis=-1), 10, 110)
+    m = margin + (high_margin - margin) * (a - 10) / 100
+    theta = angle(x, w, ids)
+    target = scale * np.where(theta < np.pi / 2, np.cos(theta + m), np.cos(theta))
+    parts = from_cosines(x, w, scale, conditioning=arc_conditioning(theta, m))
+    extra = pull * (1 / a + a / 110**2)
+    return parts._replace(modified=with_label(parts.logits, ids, target), extra=extra)
+
+
+@head("adacos")
+def adacos(x, w, ids, rows, s=None):
+    classes = w.shape[1]
+    first = np.sqrt(2) * np.log(max(classes - 1, 2))
+    parts = from_cosines(x, w, first)
+    if s is None:
+        others = np.exp(parts.logits)
+        others[np.arange(len(ids)), ids] = 0
+        mean = (others.sum(-1) * (2 if classes == 2 else 1)).mean()
+        theta = np.sort(angle(x, w, ids))[(len(ids) - 1) // 2]
+        s = max(np.log(mean) / np.cos(min(theta, np.pi / 4)), first / 2)
+    # The new scale goes through a logarithm, and a division by at least 0.7.
+    size = np.maximum(parts.size, 4 * max(s, first))
+    return parts._replace(modified=s / first * parts.logits, size=size, state={"s": s})
+
+
+@head("sphereface2")
+def sphereface2(x, w, ids, rows, margin, scale, balance, power=3.0, loss_weight=50.0):
+    classes = w.shape[1]
+    parts = from_cosines(x, w, scale)
+    z = scale * (2 * ((np.clip(parts.logits / scale, -1, 1) + 1) / 2) ** power - 1)
+    right = scale * (2 * 0.5**power - 1)
+
+    def by_bias(b):
+        """dL/db at right angles: 0 at the bias, and rising with it."""
+        own = balance / (1 + np.exp(right - scale * margin + b))
+        return (1 - balance) * (classes - 1) / (1 + np.exp(-right - scale * margin - b)) - own
+
+    low, high = -200.0, 200.0
+    for _ in range(100):
+        bias = (low + high) / 2
+        low, high = (bias, high) if by_bias(bias) < 0 else (low, bias)
+    label = np.arange(len(ids)), ids
+    each = np.logaddexp(0, z + scale * margin + bias)
+    each[label] = 0
+    own = np.logaddexp(0, -(z[label] - scale * margin + bias))
+    weight = loss_weight / scale
+    loss = weight * (balance * own + (1 - balance) * each.sum(-1))
+    # d g / d cos is at most t, and each class has a part of its own.
+    conditioning = power * np.maximum(1, weight * (balance + (1 - balance) * classes))
+    return parts._replace(logits=z, loss=loss, conditioning=conditioning)
+
+
 def parts(name, features, kernel, labels, smoothing=0.0, **knobs):
     """Parts of a head, for ids (batch,) or rows (batch, classes).
 

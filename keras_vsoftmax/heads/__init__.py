@@ -21,6 +21,12 @@ from keras_vsoftmax.heads.arcface import ArcFace
 from keras_vsoftmax.heads.cosface import CosFace
 from keras_vsoftmax.heads.synthetic_virtual import SyntheticVirtualSoftmax
 from keras_vsoftmax.heads.hinge import SquaredHinge
+from keras_vsoftmax.heads.subcenter_arcface import SubcenterArcFace
+from keras_vsoftmax.heads.curricular import CurricularFace
+from keras_vsoftmax.heads.adaface import AdaFace
+from keras_vsoftmax.heads.magface import MagFace
+from keras_vsoftmax.heads.adacos import AdaCos
+from keras_vsoftmax.heads.sphereface2 import SphereFace2
 # isort: on
 
 __all__ = ["NAMES", "Batch", "Head", "Terms", "find", "get", "register"]

@@ -250,11 +250,6 @@ class Head(keras.layers.Layer):
         """
         return {}
 
-    @property
-    def labels_in_evaluation(self):
-        """Whether loss and metrics need an output that was made with labels."""
-        return False
-
     def targets(self, labels, output, ignore_class=None):
         """Return the labels that loss and metrics need for this head's output.
 
@@ -290,7 +285,8 @@ class Head(keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=(),
-            initializer=keras.initializers.Constant(value),
+            # keras.initializers.Constant goes through float32.
+            initializer=lambda shape, dtype=None: kops.full(shape, value, dtype=dtype),
             dtype=self.output_dtype,
             trainable=trainable,
             autocast=False,

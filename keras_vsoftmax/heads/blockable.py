@@ -64,10 +64,6 @@ class BlockableHead(Head):
             return shape
         return (*shape[:-1], 2)
 
-    @property
-    def labels_in_evaluation(self):
-        return self.block_size is not None
-
     def targets(self, labels, output, ignore_class=None):
         if self.block_size is None:
             return labels

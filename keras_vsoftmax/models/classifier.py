@@ -11,16 +11,13 @@ from keras_vsoftmax.keras_gaps.label_rank import RankOfLabels
 from keras_vsoftmax.keras_gaps.portable import portable
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 from keras_vsoftmax.models import serving
-from keras_vsoftmax.models.blocked_training import BlockedTraining
 from keras_vsoftmax.models.label_routing import LabelRouting, require_labels
 from keras_vsoftmax.models.label_watch import LabelWatch
 from keras_vsoftmax.models.virtual_watch import VirtualWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(
-    BlockedTraining, ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErrors, keras.Model
-):
+class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErrors, keras.Model):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -176,6 +173,7 @@ class Classifier(
         """
         loss = VirtualSoftmaxLoss() if loss is None else loss
         self._check_loss(loss)
+        self.head.check_compile(loss, [kwargs.get("metrics"), kwargs.get("weighted_metrics")])
         self._metrics_take_rows = None
         self._has_metrics = bool(kwargs.get("metrics") or kwargs.get("weighted_metrics"))
         self._serving.forget()
@@ -212,6 +210,7 @@ class Classifier(
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         require_labels(y)
+        y = self.head.targets(y, y_pred, self._ignore_class())
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -219,9 +218,9 @@ class Classifier(
         labels = self._interpret(y, y_pred)
         self._watch.count(labels.valid)
         self._virtual_watch.look(y_pred)
-        return super().compute_metrics(
-            x, self._for_metrics(y, labels, y_pred), y_pred, sample_weight
-        )
+        y = self.head.targets(y, y_pred, self._ignore_class())
+        y = self._for_metrics(y, labels, y_pred)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _interpret(self, y, y_pred):
         return label_lib.interpret(

@@ -18,6 +18,7 @@ IN_BLOCKS = {"knobs": {"block_size": 4}}
 # The last of three batches has 5 rows, on replicas with 4 and 1, unless it says otherwise.
 COMPARED = {
     **{f"head {name}": {"head": name, **FLOAT64} for name in heads.NAMES},
+    "a learned scale": {"head": "normface", "knobs": {"scale": "learned"}, **FLOAT64},
     **{f"reduction {name}": {"reduction": name, **FLOAT64} for name in REDUCTIONS},
     **{
         f"ignored labels, reduction {name}": {"reduction": name, "ignore_class": -1, **FLOAT64}

@@ -17,6 +17,9 @@ STATEFUL = {
     "angular_normface": {"lambda_gamma": 1.0, "lambda_min": 0.1},
     "virtual": {"warmup_steps": 14},
     "synthetic_virtual": {"warmup_steps": 14},
+    "curricular": {},
+    "adaface": {},
+    "adacos": {},
 }
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 6)).astype("float32")
@@ -55,7 +58,9 @@ def test_backup_and_restore_ends_in_the_same_weights(name, tmp_path):
         fit(interrupted, keras.callbacks.BackupAndRestore(tmp_path), Interrupt())
     resumed = make_model(name)
     fit(resumed, keras.callbacks.BackupAndRestore(tmp_path))
-    assert int(keras.ops.convert_to_numpy(resumed.head.step)) == 16
+    assert len(resumed.head.weights) > 1
+    if hasattr(resumed.head, "step"):
+        assert int(keras.ops.convert_to_numpy(resumed.head.step)) == 16
     for a, b in zip(resumed.get_weights(), straight.get_weights()):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
