@@ -5,7 +5,7 @@ from keras import ops as kops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.blockable import BlockableHead
-from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.heads.checks import is_integer
 from keras_vsoftmax.heads.margin import StepCounter
 from keras_vsoftmax.heads.registry import register
 from keras_vsoftmax.heads.terms import Terms
@@ -14,45 +14,37 @@ from keras_vsoftmax.heads.terms import Terms
 class VirtualClass(StepCounter):
     """Mixin of the heads with a virtual class: v = ||x|| sum_c q_c ||W_c||, q the smoothed row.
 
-    With `warmup_steps`, or a `strength` s below 1, v is replaced by
+    With `warmup_steps` v is replaced over the first steps by
 
-        v' = t + r (v - t) + log r,   t = sum_c q_c z_c,   r = s min(1, step / warmup_steps)
+        v' = t + r (v - t) + log r,   t = sum_c q_c z_c,   r = min(1, step / warmup_steps)
 
     which is no virtual class at r = 0, and v at r = 1.
     """
 
-    def __init__(self, units, *, warmup_steps=0, strength=1.0, **kwargs):
+    def __init__(self, units, *, warmup_steps=0, **kwargs):
         super().__init__(units, **kwargs)
-        check_range("strength", strength, above=0, high=1)
         if not is_integer(warmup_steps) or warmup_steps < 0:
             raise ValueError(
                 "`warmup_steps` must be an integer of at least 0, the number of training steps "
                 "over which the virtual class comes in. "
                 f"Received: warmup_steps={warmup_steps!r}"
             )
-        if (warmup_steps or strength < 1) and getattr(self, "block_size", None) is not None:
+        if warmup_steps and getattr(self, "block_size", None) is not None:
             raise ValueError(
                 "A head with `block_size` takes the virtual class whole, from the first step. "
-                f"Received: block_size={self.block_size}, warmup_steps={warmup_steps}, "
-                f"strength={strength}"
+                f"Received: block_size={self.block_size}, warmup_steps={warmup_steps}"
             )
         self.warmup_steps = int(warmup_steps)
-        self.strength = float(strength)
 
     @property
     def current_strength(self):
         """r of the next training step, as a float."""
         if not self.warmup_steps:
-            return self.strength
-        step = int(kops.convert_to_numpy(self.step))
-        return self.strength * min(1.0, step / self.warmup_steps)
+            return 1.0
+        return min(1.0, int(kops.convert_to_numpy(self.step)) / self.warmup_steps)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "warmup_steps": self.warmup_steps,
-            "strength": self.strength,
-        }
+        return {**super().get_config(), "warmup_steps": self.warmup_steps}
 
     @classmethod
     def run_knobs(cls, iterations, warmup=0.0):
@@ -65,17 +57,12 @@ class VirtualClass(StepCounter):
 
     def training_terms(self, batch):
         virtual = self.virtual_logit(batch)
-        if self.warmup_steps or self.strength < 1:
+        if self.warmup_steps:
             target = self.smoothed_logit(batch)
-            r = self._strength(virtual.dtype)
+            share = kops.cast(self.next_step(), virtual.dtype) / self.warmup_steps
+            r = kops.where(share < 1, share, 1.0)
             virtual = kops.where(r < 1, target + r * (virtual - target) + kops.log(r), virtual)
         return Terms(virtual=virtual)
-
-    def _strength(self, dtype):
-        if not self.warmup_steps:
-            return kops.full((), self.strength, dtype=dtype)
-        share = kops.cast(self.next_step(), dtype) / self.warmup_steps
-        return self.strength * kops.where(share < 1, share, 1.0)
 
     def virtual_logit(self, batch):
         """v (...,)."""

@@ -28,7 +28,7 @@ class VirtualWatch:
     """
 
     def __init__(self, head):
-        whole = isinstance(head, VirtualClass) and head.strength == 1 and not head.warmup_steps
+        whole = isinstance(head, VirtualClass) and not head.warmup_steps
         columns = getattr(head, "block_size", None) is None and not head.label_smoothing
         self._excess = None
         if whole and columns:

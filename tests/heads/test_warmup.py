@@ -1,4 +1,4 @@
-"""The virtual class that comes in over the first steps, or stays below its whole strength."""
+"""The virtual class that comes in over the first steps."""
 
 import numpy as np
 import pytest
@@ -72,16 +72,6 @@ def test_it_begins_as_the_plain_softmax_and_ends_as_the_head(name):
             np.testing.assert_allclose(a, b, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_strength_below_one_stays(name):
-    _, features, kernel, ids = next(cases.awkward_points())
-    head = cases.make(name, kernel, strength=0.25, **_knobs(name))
-    assert head.current_strength == 0.25
-    got, _, _ = losses_and_gradients(head, kernel, features, ids)
-    truth = oracle.losses(name, features, kernel, ids, r=0.25, **_knobs(name))
-    np.testing.assert_allclose(got, truth, rtol=1e-5)
-
-
 def test_rows_are_taken_while_it_comes_in():
     rng = np.random.default_rng(2)
     features = rng.normal(size=(6, 4)).astype("float32")
@@ -94,32 +84,27 @@ def test_rows_are_taken_while_it_comes_in():
 
 def test_training_passes_alone_are_counted():
     _, features, kernel, ids = next(cases.awkward_points())
-    head = cases.make("virtual", kernel, warmup_steps=2, strength=0.5)
+    head = cases.make("virtual", kernel, warmup_steps=2)
     seen = []
     for _ in range(3):
         seen.append(head.current_strength)
         head(features, ids, training=True)
         head(features)
         head(features, ids, training=False)
-    assert seen == [0.0, 0.25, 0.5]
+    assert seen == [0.0, 0.5, 1.0]
 
 
 def test_without_it_a_file_holds_the_kernel_alone():
     assert len(cases.make("virtual", np.ones((3, 2), "float32")).weights) == 1
-    assert len(cases.make("virtual", np.ones((3, 2), "float32"), strength=0.5).weights) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_round_trip(name):
-    head = heads.get(name, 5, warmup_steps=7, strength=0.5)
-    again = type(head).from_config(head.get_config())
-    assert (again.warmup_steps, again.strength) == (7, 0.5)
+    head = heads.get(name, 5, warmup_steps=7)
+    assert type(head).from_config(head.get_config()).warmup_steps == 7
 
 
-@pytest.mark.parametrize(
-    "knobs",
-    [{"warmup_steps": -1}, {"warmup_steps": 1.5}, {"strength": 0}, {"strength": 1.1}],
-)
+@pytest.mark.parametrize("knobs", [{"warmup_steps": -1}, {"warmup_steps": 1.5}])
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_values_are_refused(name, knobs):
     (knob,) = knobs
@@ -127,7 +112,6 @@ def test_bad_values_are_refused(name, knobs):
         heads.get(name, 5, **knobs)
 
 
-@pytest.mark.parametrize("knobs", [{"warmup_steps": 5}, {"strength": 0.5}])
-def test_blocks_are_refused(knobs):
+def test_blocks_are_refused():
     with pytest.raises(ValueError, match="block_size"):
-        heads.get("virtual", 5, block_size=2, **knobs)
+        heads.get("virtual", 5, block_size=2, warmup_steps=5)
