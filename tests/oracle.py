@@ -283,6 +283,8 @@ def parts(name, features, kernel, labels, smoothing=0.0, **knobs):
         np.asarray(kernel, "float64"),
         np.asarray(labels),
     )
+    if name not in HEADS:
+        raise KeyError(f"tests/oracle.py has no function under @head({name!r})")
     known = inspect.signature(HEADS[name]).parameters
     vectors = knobs.get("sub_centers", 1) if "sub_centers" in known else 1
     classes = w.shape[1] // vectors
@@ -290,6 +292,15 @@ def parts(name, features, kernel, labels, smoothing=0.0, **knobs):
     rows = (1 - smoothing) * rows + smoothing / classes
     ids = None if labels.ndim == 2 else labels
     knobs = {knob: value for knob, value in knobs.items() if knob in known}
+    missing = [
+        knob.name
+        for knob in list(known.values())[4:]
+        if knob.default is knob.empty and knob.name not in knobs
+    ]
+    if missing:
+        raise TypeError(
+            f"the oracle of {name!r} asks for {', '.join(missing)}, not in the head's `ranges`"
+        )
     return HEADS[name](x, w, ids, rows, **knobs), rows
 
 

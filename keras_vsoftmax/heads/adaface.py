@@ -65,7 +65,7 @@ class AdaFace(ScaledCosineHead, MarginHead):
     ):
         super().__init__(units, scale=scale, kernel_initializer=kernel_initializer, **kwargs)
         check_range("margin", margin, low=0, below=math.pi / 2)
-        check_range("concentration", concentration, above=0, below=float("inf"))
+        check_range("concentration", concentration, above=0)
         self.margin = float(margin)
         self.concentration = float(concentration)
 

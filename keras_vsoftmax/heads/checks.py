@@ -1,10 +1,11 @@
 """Checks of the arguments of heads."""
 
+import math
 import numbers
 
 
 def check_range(name, value, low=None, high=None, above=None, below=None):
-    """Raises a ValueError that names what was received unless the value is a number with
+    """Raises a ValueError that names what was received unless the value is a finite number with
     low <= value <= high, and above < value < below, as far as they are given."""
     bounds = [
         (f">= {low}", low, lambda: value >= low),
@@ -14,9 +15,10 @@ def check_range(name, value, low=None, high=None, above=None, below=None):
     ]
     given = [(text, holds) for text, bound, holds in bounds if bound is not None]
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    number = number and math.isfinite(value)
     if not number or not all(holds() for _, holds in given):
         expected = " and ".join(text for text, _ in given)
-        raise ValueError(f"`{name}` must be a number {expected}. Received: {name}={value!r}")
+        raise ValueError(f"`{name}` must be a finite number {expected}. Received: {name}={value!r}")
 
 
 def is_integer(value):

@@ -41,7 +41,7 @@ class CosFace(ScaledCosineHead, MarginHead):
 
     def __init__(self, units, *, margin=0.35, scale=30.0, **kwargs):
         super().__init__(units, scale=scale, **kwargs)
-        check_range("margin", margin, low=0, below=float("inf"))
+        check_range("margin", margin, low=0)
         self.margin = float(margin)
 
     def get_config(self):

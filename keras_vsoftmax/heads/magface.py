@@ -69,7 +69,7 @@ class MagFace(ScaledCosineHead, MarginHead):
         super().__init__(units, scale=scale, kernel_initializer=kernel_initializer, **kwargs)
         check_range("margin", margin, low=0, below=math.pi / 2)
         check_range("high_margin", high_margin, low=margin, below=math.pi / 2)
-        check_range("pull", pull, low=0, below=float("inf"))
+        check_range("pull", pull, low=0)
         self.margin = float(margin)
         self.high_margin = float(high_margin)
         self.pull = float(pull)

@@ -21,7 +21,7 @@ class ScaledCosineHead(Head):
 
     def read_scale(self, scale):
         """The argument as it is kept, checked."""
-        check_range("scale", scale, above=0, below=float("inf"))
+        check_range("scale", scale, above=0)
         return float(scale)
 
     def get_config(self):

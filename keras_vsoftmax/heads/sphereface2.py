@@ -70,10 +70,10 @@ class SphereFace2(ScaledCosineHead):
                 "`label_smoothing` must be 0 for SphereFace2, whose loss is no cross-entropy over "
                 f"a row. Received: label_smoothing={self.label_smoothing}"
             )
-        check_range("margin", margin, low=0, below=float("inf"))
+        check_range("margin", margin, low=0)
         check_range("balance", balance, above=0, below=1)
-        check_range("power", power, low=1, below=float("inf"))
-        check_range("loss_weight", loss_weight, above=0, below=float("inf"))
+        check_range("power", power, low=1)
+        check_range("loss_weight", loss_weight, above=0)
         self.margin = float(margin)
         self.balance = float(balance)
         self.power = float(power)

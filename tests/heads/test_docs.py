@@ -16,7 +16,8 @@ OURS = [name for name in heads.NAMES if heads.find(name).__module__.startswith("
 @pytest.mark.parametrize("name", OURS)
 def test_each_head_has_its_row(name):
     head = heads.find(name)
-    assert head.formula in ROWS[name]
+    assert name in ROWS, f"docs/heads.md has no row for `{name}`"
+    assert head.formula in ROWS[name], f"the row of `{name}` must hold {head.formula!r}"
     for knob in head.ranges:
         assert f"`{knob}`" in ROWS[name] or "as `" in ROWS[name]
     docstring = " ".join(head.__doc__.split())

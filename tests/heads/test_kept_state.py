@@ -194,9 +194,13 @@ def test_the_learned_scale_has_the_gradient_of_the_formula():
 
 
 def test_only_normface_learns_its_scale():
-    with pytest.raises(ValueError, match=r"`scale` must be a number.*Received: scale='learned'"):
+    with pytest.raises(
+        ValueError, match=r"`scale` must be a finite number.*Received: scale='learned'"
+    ):
         heads.get("arcface", 5, scale="learned")
-    with pytest.raises(ValueError, match=r"`scale` must be a number.*Received: scale='free'"):
+    with pytest.raises(
+        ValueError, match=r"`scale` must be a finite number.*Received: scale='free'"
+    ):
         heads.get("normface", 5, scale="free")
 
 
