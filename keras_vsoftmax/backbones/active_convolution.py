@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vsoftmax import numerics
 from keras_vsoftmax.distributed import replica
 from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.utils.gradients import with_gradient
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -206,18 +206,15 @@ def _interpolation(coordinates, reach):
     return ops.where(lattice == below, 1 - share, 0.0) + ops.where(lattice == below + 1, share, 0.0)
 
 
-@ops.custom_gradient
 def _with_normalised_gradient(positions, rate):
     """The positions; their gradient has the length `rate`, and is zero for the centre."""
-    centre = positions.shape[0] // 2
     moved = np.ones((positions.shape[0], 1), "float32")
-    moved[centre] = 0
+    moved[positions.shape[0] // 2] = 0
 
-    def backward(*args, upstream=None):
-        gradient = numerics.upstream_gradient(args, upstream)
+    def backward(tensors, _, gradient):
         length = ops.sqrt(ops.sum(ops.square(gradient), axis=-1, keepdims=True))
         length = ops.where(length > 0, length, 1.0)
         moving = ops.convert_to_tensor(moved, dtype=gradient.dtype)
-        return rate * moving * gradient / length, None
+        return tensors[1] * moving * gradient / length, None
 
-    return positions, backward
+    return with_gradient(lambda positions, rate: (positions, None), backward)(positions, rate)

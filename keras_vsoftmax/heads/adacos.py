@@ -52,6 +52,11 @@ class AdaCos(ScaledCosineHead):
     source = "Zhang, Zhao, Qiao, Wang, Li, CVPR 2019"
 
     def __init__(self, units, **kwargs):
+        if "scale" in kwargs:
+            raise ValueError(
+                "AdaCos sets its scale by itself, from the number of classes and the angles of "
+                f"each batch. Received: scale={kwargs['scale']!r}"
+            )
         super().__init__(units, **kwargs)
         self.scale = math.sqrt(2) * math.log(max(self.units - 1, 2))
 

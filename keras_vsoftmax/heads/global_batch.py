@@ -54,7 +54,10 @@ def lower_median(values, valid):
 
 
 def moving(weight, new, share, count):
-    """Move a weight towards a new value, unless there were no rows, and return what it is then.
+    """Move a weight towards a new value, and return what it is then.
+
+    It stays where it was for a batch without rows, and where the new value is not finite: features
+    that overflow in half precision are skipped by loss scaling, and must leave nothing behind.
 
     Args:
         weight: A variable, of `Head.add_number`.
@@ -66,7 +69,8 @@ def moving(weight, new, share, count):
         Scalar tensor.
     """
     old = kops.convert_to_tensor(weight)
-    value = kops.where(count > 0, (1 - share) * old + share * new, old)
+    kept = kops.logical_and(count > 0, kops.isfinite(new))
+    value = kops.where(kept, (1 - share) * old + share * new, old)
     weight.assign(value)
     return value
 

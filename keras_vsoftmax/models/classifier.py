@@ -82,7 +82,7 @@ class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErro
         self._serving = serving.ServingModels()
         self._in_first_call = False
         self._input_dtypes = None  # of the inputs that built the model, flat
-        self._label_rank = None  # of class ids, known from the first call on
+        self._label_rank, self._result_names = None, ()  # known from the first calls on
         inputs = serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
@@ -251,12 +251,16 @@ class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErro
         watched = (*self._watch.variables, *self._virtual_watch.variables)
         return [*super().metrics_variables, *watched]
 
+    def get_metrics_result(self):
+        results = super().get_metrics_result()
+        self._result_names = tuple(results)
+        return results
+
     @property
     def metrics_names(self):
         """Names of what `evaluate` returns, in its order, once there were data."""
-        if not all(getattr(metric, "built", True) for metric in self.metrics):
-            return super().metrics_names
-        return list(self.get_metrics_result())
+        # Not from the results anew: on several workers that waits for all, and one may ask.
+        return list(self._result_names) or super().metrics_names
 
     def reset_metrics(self):
         self._watch.begin_pass()

@@ -256,3 +256,19 @@ def test_one_sub_center_is_arcface():
         losses_and_gradients(theirs, kernel, features, ids),
     ):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["adacos", "adaface", "curricular"])
+def test_features_that_are_not_finite_leave_nothing_behind(name):
+    features = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    ids = np.array([0, 1, 2, 0, 1, 2])
+    head = heads.get(name, 3)
+    head(features, ids, training=True)
+    features[2] = np.nan
+    head(features, ids, training=True)
+    assert all(np.isfinite(keras.ops.convert_to_numpy(w)).all() for w in head.weights)
+
+
+def test_adacos_takes_no_scale():
+    with pytest.raises(ValueError, match="Received: scale=64"):
+        heads.get("adacos", 3, scale=64)

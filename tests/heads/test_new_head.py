@@ -68,6 +68,7 @@ def contract():
                 yield pytest.param(function, case, id=f"{name}-{'-'.join(map(str, values))}")
 
 
+@pytest.mark.filterwarnings("ignore:.*received `from_logits=True`")
 @pytest.mark.parametrize(("function", "case"), contract())
 def test_it_keeps_the_contract(function, case):
     function(name=NAME, **case)

@@ -204,7 +204,7 @@ def test_training_accuracy_is_that_of_the_plain_logits(name):
     model.backbone.set_weights(
         [np.eye(4, 8), np.zeros(8), np.eye(8, 4), np.zeros(4)]  # tanh keeps the signs
     )
-    model.head.kernel.assign(np.eye(4, 3))
+    model.head.kernel.assign(np.repeat(np.eye(4, 3), model.head.class_vectors, axis=1))
     assert model.evaluate(x, y, verbose=0)[1] == 1.0
     history = model.fit(x, y, batch_size=10, verbose=0).history
     assert history["accuracy"] == [1.0]

@@ -69,7 +69,8 @@ def test_a_new_kind_of_data_runs_and_is_reported(tmp_path, monkeypatch):
     assert "test_error" not in record["epochs"][-1]
     found = records.find([tmp_path])
     with pytest.raises(
-        ExperimentError, match=r"one of cosines, retrieval, verification\. Received: .*points"
+        ExperimentError,
+        match=r"one of cosines, retrieval, verification, identification\. Received: .*points",
     ):
         report.tables(found)
     monkeypatch.setattr(report, "SECTIONS", (*report.SECTIONS, PointSection()))
