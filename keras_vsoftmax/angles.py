@@ -2,6 +2,7 @@
 
 import math
 
+import keras
 from keras import ops
 
 
@@ -22,6 +23,18 @@ def sine(cosine):
     return root((1 - cosine) * (1 + cosine))
 
 
+def circular(name, angle):
+    """The function "cos" or "sin" of a float tensor, in its dtype.
+
+    Those of `keras.ops` compute in float32 under float64 on JAX.
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return getattr(jax.numpy, name)(angle)
+    return getattr(ops, name)(angle)
+
+
 def cosine_of_sum(cosine, angle):
     """cos(theta + angle) from cos(theta), theta in [0, pi], without an arccos.
 
@@ -37,7 +50,7 @@ def cosine_of_sum(cosine, angle):
     if isinstance(angle, float):
         cos, sin = math.cos(angle), math.sin(angle)
     else:
-        cos, sin = ops.cos(angle), ops.sin(angle)
+        cos, sin = circular("cos", angle), circular("sin", angle)
     return cosine * cos - sine(cosine) * sin
 
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vsoftmax.angles import (  # noqa: F401 (public here)
+    circular,
     cosine,
     cosine_of_sum,
     multiple_angle_margin,

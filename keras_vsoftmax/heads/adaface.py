@@ -93,7 +93,7 @@ class AdaFace(ScaledCosineHead, MarginHead):
         q = self.quality(batch)
         turned = numerics.cosine_of_sum(cosine, -self.margin * q)
         # Where theta - m q leaves [0, pi], on the side to which it turns.
-        limit = kops.cos(self.margin * q)
+        limit = numerics.circular("cos", self.margin * q)
         turned = kops.where(kops.logical_and(q > 0, cosine > limit), 1.0, turned)
         turned = kops.where(kops.logical_and(q < 0, cosine < -limit), -1.0, turned)
         return turned - self.margin - self.margin * q
