@@ -13,11 +13,14 @@ from keras_vsoftmax.losses import VirtualSoftmaxLoss
 from keras_vsoftmax.models import serving
 from keras_vsoftmax.models.label_routing import LabelRouting, require_labels
 from keras_vsoftmax.models.label_watch import LabelWatch
+from keras_vsoftmax.models.result_names import ResultNames
 from keras_vsoftmax.models.virtual_watch import VirtualWatch
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErrors, keras.Model):
+class Classifier(
+    ReplicatedTraining, LabelRouting, RankOfLabels, ResultNames, UsableAfterErrors, keras.Model
+):
     """A backbone and a head, trained with `fit(x, y)` and used from `x` alone.
 
         output = head(backbone(x), y)  in training,    head(backbone(x))  elsewhere
@@ -82,7 +85,7 @@ class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErro
         self._serving = serving.ServingModels()
         self._in_first_call = False
         self._input_dtypes = None  # of the inputs that built the model, flat
-        self._label_rank, self._result_names = None, ()  # known from the first calls on
+        self._label_rank = None  # of class ids, known from the first call on
         inputs = serving.symbolic_inputs(backbone)
         if inputs is not None:
             self(inputs)
@@ -248,19 +251,8 @@ class Classifier(ReplicatedTraining, LabelRouting, RankOfLabels, UsableAfterErro
 
     @property
     def metrics_variables(self):
-        watched = (*self._watch.variables, *self._virtual_watch.variables)
-        return [*super().metrics_variables, *watched]
-
-    def get_metrics_result(self):
-        results = super().get_metrics_result()
-        self._result_names = tuple(results)
-        return results
-
-    @property
-    def metrics_names(self):
-        """Names of what `evaluate` returns, in its order, once there were data."""
-        # Not from the results anew: on several workers that waits for all, and one may ask.
-        return list(self._result_names) or super().metrics_names
+        own = [*self._watch.variables, *self._virtual_watch.variables]
+        return super().metrics_variables + own
 
     def reset_metrics(self):
         self._watch.begin_pass()
