@@ -132,7 +132,7 @@ class ActiveConv2D(keras.layers.Layer):
             name="positions",
             shape=square.shape,
             initializer=lambda shape, dtype: ops.convert_to_tensor(square, dtype),
-            constraint=lambda value: ops.clip(value, -self.reach, self.reach),
+            constraint=_Within(self.reach),
             autocast=False,
         )
         self.step = self.add_weight(
@@ -204,6 +204,19 @@ def _interpolation(coordinates, reach):
     share = coordinates[:, None] - below
     lattice = ops.arange(-reach, reach + 1, dtype=coordinates.dtype)
     return ops.where(lattice == below, 1 - share, 0.0) + ops.where(lattice == below + 1, share, 0.0)
+
+
+class _Within(keras.constraints.Constraint):
+    """Keeps positions within the reach."""
+
+    def __init__(self, reach):
+        self.reach = reach
+
+    def __call__(self, w):
+        return ops.clip(w, -self.reach, self.reach)
+
+    def get_config(self):
+        return {"reach": self.reach}
 
 
 def _with_normalised_gradient(positions, rate):
