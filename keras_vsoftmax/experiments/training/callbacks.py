@@ -68,6 +68,8 @@ class Progress(keras.callbacks.Callback):
             "train_error": 100 * (1 - float(logs["accuracy"])),
             "train_seconds": train_end - self._start,
         }
+        # Of deep supervision: what the heads at hidden layers lose.
+        row.update({key: float(logs[key]) for key in logs if key.startswith("companion_")})
         if "val_loss" in logs:
             row["test_loss"] = float(logs["val_loss"])
             row["test_error"] = 100 * (1 - float(logs["val_accuracy"]))

@@ -36,6 +36,10 @@ def test_one_command_in_quick_mode(system, tmp_path, capsys):
         assert record["recipe"]["disturb_label"] == SYSTEMS[system]
         assert len(record["epochs"]) == 2
         assert all(np.isfinite(row["loss"]) for row in record["epochs"])
+        # DSN's three companions are in the record; what they lose is what trains them.
+        losses = [row[key] for row in record["epochs"] for key in row if "companion" in key]
+        assert len(losses) == (6 if system == "dsn_mnist" else 0)
+        assert np.all(np.isfinite(losses))
     # What is left predicts from images alone, the top alone.
     (path,) = (tmp_path / "runs").rglob("virtual-seed0/last.keras")
     model = keras.saving.load_model(path)
