@@ -19,6 +19,7 @@ def trained(tmp_path_factory):
     pytest.importorskip("jax")
     environment = {
         "KERAS_BACKEND": "jax",
+        "JAX_ENABLE_X64": "1",
         "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
     }
     folder = tmp_path_factory.mktemp("sharding")
@@ -36,7 +37,7 @@ def test_sharded_head_trains_to_the_unsharded_result(trained, name, mesh):
     found = dict(trained[name][mesh])
     vectors = heads.get(name.removesuffix(" in blocks"), 2).class_vectors
     assert found.pop("columns") == [COLUMNS[mesh] * vectors]
-    assert max(found.values()) < 1e-5, found
+    assert max(found.values()) < 1e-12, found
 
 
 @pytest.fixture
