@@ -83,15 +83,7 @@ def load(recipe, args):
 
 def main(argv=None):
     parser = face_script.parser(__doc__, recipes.FACES, image_size=(112, 96))
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--faces", type=options.folder, metavar="DIR", help="people to train on")
-    source.add_argument(
-        "--folds",
-        nargs="+",
-        type=options.positive_int,
-        metavar="N",
-        help="train on the people of these folds of --pairs, verify on the other folds",
-    )
+    source = face_script.add_training_people(parser, "verify on the other folds")
     source.add_argument(
         "--model", type=options.folder, metavar="FILE", help="only verify this .keras file"
     )

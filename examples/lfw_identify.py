@@ -42,15 +42,7 @@ def load(recipe, args):
 
 def main(argv=None):
     parser = face_script.parser(__doc__, recipes.FACES, image_size=(112, 96))
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--faces", type=options.folder, metavar="DIR", help="people to train on")
-    source.add_argument(
-        "--folds",
-        nargs="+",
-        type=options.positive_int,
-        metavar="N",
-        help="train on the people of these folds of --pairs, identify all others",
-    )
+    face_script.add_training_people(parser, "identify all others")
     parser.add_argument(
         "--lfw", type=options.folder, required=True, metavar="DIR", help="PERSON/IMAGE.jpg"
     )

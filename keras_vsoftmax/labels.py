@@ -44,8 +44,13 @@ def interpret(labels, units, leading_shape, dtype, accept_rows=True, ignore_clas
         A `Labels`.
 
     Raises:
-        ValueError: If the shape of the labels fits neither form.
+        ValueError: If the shape of the labels fits neither form, or they are no numbers.
     """
+    if _kind(labels) == "string":
+        raise ValueError(
+            "Labels must be class ids or rows of probabilities, and not names. Received: labels "
+            "of dtype string (keras.layers.StringLookup makes ids of names)"
+        )
     if is_rows(labels.shape, units, leading_shape):
         rows = ops.cast(labels, dtype)
         if not accept_rows:

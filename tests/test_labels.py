@@ -1,5 +1,6 @@
 """Labels: which form they have, which of them are valid, and the check of arrays."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops as kops
@@ -126,3 +127,9 @@ def test_ignored_ids_of_narrow_dtypes(dtype, ignored):
 
 def test_arrays_of_bfloat16():
     labels.check_array(kops.cast(np.array([0, 256]), "bfloat16"), 257)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="others have no text")
+def test_names_are_no_ids():
+    with pytest.raises(ValueError, match=r"ids of names\)"):
+        labels.interpret(kops.convert_to_tensor(["ann", "bob"]), 3, (2,), "float32")

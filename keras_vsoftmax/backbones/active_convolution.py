@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vsoftmax.distributed import replica
+from keras_vsoftmax.distributed import replica, steps
 from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.utils.gradients import with_gradient
 
@@ -135,14 +135,7 @@ class ActiveConv2D(keras.layers.Layer):
             constraint=_Within(self.reach),
             autocast=False,
         )
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            initializer="zeros",
-            dtype="int",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.step = steps.add_counter(self)
 
     def call(self, inputs, training=None):
         positions = ops.convert_to_tensor(self.positions)
@@ -153,9 +146,7 @@ class ActiveConv2D(keras.layers.Layer):
         return ops.conv(inputs, kernel, self.strides, padding="same")
 
     def _next_rate(self, dtype):
-        step = ops.convert_to_tensor(self.step) * 1  # a copy, before it is assigned
-        self.step.assign_add(1)
-        moves = ops.cast(step >= self.warmup, dtype)
+        moves = ops.cast(steps.count_one(self.step) >= self.warmup, dtype)
         return moves * (self.position_rate / replica.count())
 
     def compute_output_shape(self, input_shape):

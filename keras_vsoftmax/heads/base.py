@@ -117,7 +117,7 @@ class Head(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.label_smoothing = float(label_smoothing)
         self.supports_masking = True
-        self._refused_shape = None
+        self._refused_shapes = None
 
     @property
     def is_plain_softmax(self):
@@ -176,14 +176,16 @@ class Head(keras.layers.Layer):
 
     def load_own_variables(self, store):
         if "0" in store:
-            shape = tuple(store["0"].shape)
-            self._refused_shape = shape if shape != tuple(self.kernel.shape) else None
-        if self._refused_shape is not None:
+            here = [tuple(weight.shape) for weight in self.weights]
+            there = [tuple(store[str(number)].shape) for number in range(len(store))]
+            self._refused_shapes = there if there != here else None
+        if self._refused_shapes is not None:
             # Keras asks again after an error, with an empty store, and reports the last error.
+            names = ", ".join(f"{weight.name} {tuple(weight.shape)}" for weight in self.weights)
             raise ValueError(
-                f"The weights are those of another head: the kernel (d, units) of '{self.name}' "
-                f"has the shape {tuple(self.kernel.shape)}. Received: a kernel of shape "
-                f"{self._refused_shape}"
+                f"The weights are those of another head: '{self.name}' has {names}. Give the head "
+                "the arguments with which the file was written; a warm-up, for one, adds a step. "
+                f"Received: weights of shapes {self._refused_shapes}"
             )
         super().load_own_variables(store)
 

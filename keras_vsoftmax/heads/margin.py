@@ -3,6 +3,7 @@
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
+from keras_vsoftmax.distributed import steps
 from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.heads.terms import Terms
@@ -39,20 +40,16 @@ class StepCounter:
 
     def add_state(self):
         super().add_state()
-        self.step = self.add_weight(
-            name="step",
-            shape=(),
-            initializer="zeros",
-            dtype="int",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.step = steps.add_counter(self)
+
+    @property
+    def steps_taken(self):
+        """How many training steps there were: 0 before the head is built."""
+        return int(kops.convert_to_numpy(self.step)) if self.built else 0
 
     def next_step(self):
         """The number of this training forward pass, from 0."""
-        step = kops.convert_to_tensor(self.step) * 1  # a copy, before it is assigned
-        self.step.assign_add(1)
-        return step
+        return steps.count_one(self.step)
 
 
 class AnnealedMarginHead(StepCounter, MarginHead):
@@ -100,10 +97,8 @@ class AnnealedMarginHead(StepCounter, MarginHead):
     @property
     def current_lambda(self):
         """The lambda of the next training step, as a float."""
-        step = int(kops.convert_to_numpy(self.step))
-        return float(
-            kops.convert_to_numpy(self._lambda(kops.convert_to_tensor(step), self.output_dtype))
-        )
+        step = kops.convert_to_tensor(self.steps_taken)
+        return float(kops.convert_to_numpy(self._lambda(step, self.output_dtype)))
 
     def get_config(self):
         names = ("margin", "lambda_base", "lambda_gamma", "lambda_power", "lambda_min")

@@ -41,7 +41,7 @@ class VirtualClass(StepCounter):
         """r of the next training step, as a float."""
         if not self.warmup_steps:
             return 1.0
-        return min(1.0, int(kops.convert_to_numpy(self.step)) / self.warmup_steps)
+        return min(1.0, self.steps_taken / self.warmup_steps)
 
     def get_config(self):
         return {**super().get_config(), "warmup_steps": self.warmup_steps}

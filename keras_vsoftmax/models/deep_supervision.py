@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vsoftmax.distributed import global_loss, replica
+from keras_vsoftmax.distributed import global_loss, replica, steps
 from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.losses import VirtualSoftmaxLoss
 from keras_vsoftmax.models.classifier import Classifier
@@ -85,14 +85,7 @@ class DeeplySupervised(Classifier):
         self.companions = list(companions)
         self.companion_weight = float(companion_weight)
         self.fade_steps = int(fade_steps)
-        self.companion_step = self.add_weight(
-            name="companion_step",
-            shape=(),
-            initializer="zeros",
-            dtype="int",
-            trainable=False,
-            aggregation="only_first_replica",
-        )
+        self.companion_step = steps.add_counter(self, "companion_step")
         self._companion_losses = []
         for number, (companion, features) in enumerate(zip(self.companions, outputs), 1):
             if not companion.built:
@@ -122,9 +115,8 @@ class DeeplySupervised(Classifier):
         return output
 
     def _next_weight(self):
-        step = ops.convert_to_tensor(self.companion_step) * 1  # a copy, before it is assigned
-        self.companion_step.assign_add(1)
-        left = 1 - ops.cast(step, "float32") / self.fade_steps
+        step = ops.cast(steps.count_one(self.companion_step), "float32")
+        left = 1 - step / self.fade_steps
         return self.companion_weight * ops.maximum(left, 0.0)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

@@ -67,8 +67,9 @@ class LabelWatch:
             return
         raise FloatingPointError(
             f"Training diverged in epoch {stopped.epoch + 1}: the loss is {stopped.loss} although "
-            "every label was valid. A lower learning rate, or gradient clipping, may help; a "
-            "custom loss must not normalise the output again. The steps before were applied."
+            "every label was valid. A lower learning rate, or gradient clipping, may help; inputs "
+            "must be finite, and a custom loss must not normalise the output again. The steps "
+            "before were applied."
         )
 
     def end_evaluation(self):

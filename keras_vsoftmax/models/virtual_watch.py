@@ -9,7 +9,7 @@ from keras_vsoftmax.heads.virtual import VirtualClass
 
 # At 3 the classes have a share of exp(-3), a twentieth, of a row's gradient between them.
 _HIGHEST = 3.0
-_ROWS = 32  # of a batch: enough for a mean, and few beside what the head computes
+_ROWS = 8  # of a batch: enough for a mean, and next to nothing beside what the head computes
 
 
 class VirtualWatch:

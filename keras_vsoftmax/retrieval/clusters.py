@@ -22,7 +22,8 @@ def cluster_agreement(embeddings, labels, *, metric="cosine", seed=0):
         dict with the floats `nmi` and `ami`, 1 where clusters and classes are the same.
 
     Raises:
-        ValueError: shapes that do not fit, or embeddings that are not finite.
+        ValueError: shapes that do not fit, embeddings that are not finite, or labels that are all
+            alike or all different, of which any clustering is right.
         ImportError: scikit-learn is not installed.
 
     Example:
@@ -41,6 +42,11 @@ def cluster_agreement(embeddings, labels, *, metric="cosine", seed=0):
         raise ValueError(f"`metric` must be cosine or euclidean. Received: metric={metric!r}")
     vectors = unit(embeddings) if metric == "cosine" else embeddings
     classes = len(np.unique(labels))
+    if classes in (1, len(labels)):
+        raise ValueError(
+            "`labels` must have at least two classes, and one of them two samples: of others "
+            f"every clustering is right. Received: {classes} classes of {len(labels)} samples"
+        )
     # More clusters than distinct vectors cannot be found.
     classes = min(classes, len(np.unique(vectors, axis=0)))
     found = cluster.KMeans(classes, n_init=3, random_state=seed).fit_predict(vectors)

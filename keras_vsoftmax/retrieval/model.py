@@ -20,7 +20,8 @@ def embed(model, x, batch_size=128, verbose=0):
         float32 array (samples, d), NumPy.
 
     Raises:
-        ValueError: the model gives something else than one (batch, d) array.
+        ValueError: there are no inputs, or the model gives something else than one (batch, d)
+            array.
 
     Example:
 
@@ -29,6 +30,8 @@ def embed(model, x, batch_size=128, verbose=0):
     >>> embed(model, np.zeros((3, 4, 4, 1))).shape
     (3, 16)
     """
+    if any(hasattr(part, "shape") and 0 in part.shape[:1] for part in keras.tree.flatten(x)):
+        raise ValueError("There must be at least one input to embed. Received: an array of none")
     embedder = model if isinstance(model, Embedder) else Embedder(model)
     output = embedder.predict(x, batch_size, verbose)
     if not hasattr(output, "ndim") or output.ndim != 2:

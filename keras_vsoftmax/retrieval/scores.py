@@ -111,6 +111,10 @@ def checked_labels(labels, samples, name="labels"):
         ValueError: for another shape or kind.
     """
     labels = np.asarray(labels)
+    if labels.dtype.kind == "O" and labels.size:  # as pandas keeps names
+        kinds = {type(each) for each in labels.flat}
+        if kinds == {str} or all(issubclass(kind, (int, np.integer)) for kind in kinds):
+            labels = np.array(labels.tolist())
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (samples,) or labels.dtype.kind not in "iufUb":

@@ -5,8 +5,10 @@ import hashlib
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_vsoftmax import heads as head_lib
+from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax.callbacks.directions import direction
 from keras_vsoftmax.models.classifier import Classifier
 from keras_vsoftmax.models.copying import whole_copy
@@ -176,7 +178,20 @@ class HeadHyperModel(keras_tuner.HyperModel):
                     f"Received: objective={name!r} with heads={self.heads}"
                 )
 
+    def _check_labels(self, y, validation_data):
+        """End the search, before its first training, where no trial could train on the labels."""
+        given = [y]
+        if isinstance(validation_data, (tuple, list)):
+            given += validation_data[1:2]
+        for labels in given:
+            if isinstance(labels, np.ndarray) or ops.is_tensor(labels):
+                try:
+                    label_lib.check_array(labels, self.classes)
+                except ValueError as error:
+                    raise FatalValueError(str(error)) from error
+
     def _check_fit(self, y, callbacks, arguments):
+        self._check_labels(y, arguments.get("validation_data"))
         # Keras Tuner hands its objective over in the callback that saves the best epoch.
         objectives = [item.objective for item in callbacks if hasattr(item, "objective")]
         for objective in objectives:

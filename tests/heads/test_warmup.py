@@ -1,5 +1,6 @@
 """The virtual class that comes in over the first steps."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -115,3 +116,14 @@ def test_bad_values_are_refused(name, knobs):
 def test_blocks_are_refused():
     with pytest.raises(ValueError, match="block_size"):
         heads.get("virtual", 5, block_size=2, warmup_steps=5)
+
+
+@pytest.mark.parametrize("steps", [(0, 5), (5, 0)])
+def test_weights_with_and_without_it_are_told_apart(steps, tmp_path):
+    wrote, reads = (
+        keras.Sequential([keras.Input((4,)), heads.get("virtual", 3, warmup_steps=each)])
+        for each in steps
+    )
+    wrote.save_weights(tmp_path / "head.weights.h5")
+    with pytest.raises(ValueError, match="a warm-up, for one, adds a step"):
+        reads.load_weights(tmp_path / "head.weights.h5")

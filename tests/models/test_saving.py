@@ -105,7 +105,8 @@ def test_weights_files(tmp_path):
 def test_weights_of_a_head_of_another_width(head, tmp_path):
     tiny.classifier(head).save_weights(tmp_path / "three.weights.h5")
     wider = tiny.classifier(head, units=5)
-    with pytest.raises(ValueError, match=r"\(4, 5\). Received: a kernel of shape \(4, 3\)"):
+    message = r"kernel \(4, 5\).*Received: weights of shapes \[\(4, 3\)"
+    with pytest.raises(ValueError, match=message):
         wider.load_weights(tmp_path / "three.weights.h5")
     wider.save_weights(tmp_path / "five.weights.h5")
     wider.load_weights(tmp_path / "five.weights.h5")

@@ -47,3 +47,6 @@ def test_collapsed_embeddings_and_errors():
         cluster_agreement(np.ones((8, 2)), np.arange(8), metric="l1")
     with pytest.raises(ValueError, match="1 of 8 rows"):
         cluster_agreement(np.where(np.eye(8, 2) > 0, [np.nan, 1], 1), np.arange(8))
+    for labels, classes in ((np.zeros(8), 1), (np.arange(8), 8)):
+        with pytest.raises(ValueError, match=f"Received: {classes} classes of 8 samples"):
+            cluster_agreement(np.eye(8, 2), labels)

@@ -166,3 +166,14 @@ def test_it_prints_as_a_table():
     assert lines[1].split()[:2] == ["recall@1", "(precision@1)"]
     assert f"{100 * result.map_at_r:.2f} %" in str(result)
     assert len(lines) == 8
+
+
+@pytest.mark.parametrize(
+    "labels", [["ann", "bob", "ann", "bob"], [7, 2**40, 7, 2**40], [np.int64(3), 5, 3, 5]]
+)
+def test_labels_in_arrays_of_objects(labels):
+    x = np.eye(4, 2) + 0.1
+    expected = retrieval_metrics(x, [0, 1, 0, 1]).to_dict()
+    assert retrieval_metrics(x, np.array(labels, object)).to_dict() == expected
+    with pytest.raises(ValueError, match="class ids or names"):
+        retrieval_metrics(x, np.array(["ann", None, "ann", 3], object))

@@ -38,3 +38,10 @@ def test_what_is_no_embedding_is_refused():
     image = keras.Input((2, 2))
     with pytest.raises(ValueError, match=r"Received: .* output of shape \(3, 2, 2\)"):
         embed(keras.Model(image, keras.layers.ReLU()(image)), np.ones((3, 2, 2)))
+
+
+@pytest.mark.parametrize("x", [np.zeros((0, 3)), {"a": np.zeros((0, 3))}])
+def test_nothing_to_embed(x):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="at least one input"):
+        embed(model, x)

@@ -248,3 +248,14 @@ def test_without_keras_tuner_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_tuner", None)
     with pytest.raises(ImportError, match=r"keras_vsoftmax\[tuner\]"):
         importlib.import_module("keras_vsoftmax.tuning")
+
+
+@pytest.mark.parametrize("where", ["x", "validation"])
+def test_bad_labels_end_the_search_before_its_first_trial(space, data, tmp_path, where):
+    x, y = data
+    bad = np.where(np.arange(len(y)) == 2, 7, y)
+    tuner = tuning.RandomSearch(space(heads="virtual"), max_trials=2, directory=tmp_path)
+    given = (x, bad) if where == "x" else (x, y)
+    validation = (x, y) if where == "x" else (x, bad)
+    with pytest.raises(FatalValueError, match=r"Received: 7 at index \(2,\)"):
+        tuner.search(*given, validation_data=validation, epochs=1, verbose=0)

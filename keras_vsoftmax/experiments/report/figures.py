@@ -5,6 +5,7 @@ import statistics
 import numpy as np
 
 from keras_vsoftmax import verification
+from keras_vsoftmax.experiments.report.tables import heads_of
 from keras_vsoftmax.experiments.training.recipes import TITLES
 from keras_vsoftmax.experiments.training.records import any_record
 from keras_vsoftmax.utils.extras import require
@@ -19,7 +20,7 @@ def convergence(group, path):
         path: of the image.
     """
     figure, (axes,) = new_figure(1, (6.4, 4.2))
-    for head in _ordered(group):
+    for head in heads_of(group):
         runs = [record["epochs"] for record in group[head].values()]
         steps = [row["iterations"] for row in runs[0]]
         errors = [[row["test_error"] for row in epoch] for epoch in zip(*runs)]
@@ -80,7 +81,7 @@ def similarity(groups, path):
     """
     figure, all_axes = new_figure(len(groups), (5.2 * len(groups), 4.2))
     for axes, group in zip(all_axes, groups):
-        names = _ordered(group)
+        names = heads_of(group)
         for offset, key, label in (
             (-0.2, "intra", "own class centre"),
             (0.2, "nearest_other", "nearest other centre"),
@@ -122,7 +123,7 @@ def roc(scores, title, path):
     figure, (axes,) = new_figure(1, (6.4, 4.2))
     mismatched = max(np.sum(~matched) for runs in scores.values() for _, matched in runs)
     rates = np.geomspace(1 / mismatched, 1, 400)
-    for head in _ordered(scores):
+    for head in heads_of(scores):
         curves = []
         for run in scores[head]:
             fpr, tpr, _ = verification.roc(*run)
@@ -149,7 +150,7 @@ def score_histograms(scores, title, path):
         title: of the figure.
         path: of the image.
     """
-    names = _ordered(scores)
+    names = heads_of(scores)
     columns = min(5, len(names))
     rows = -(-len(names) // columns)
     figure, all_axes = new_figure(columns, (2.6 * columns + 1, 2.4 * rows + 0.6), rows)
@@ -171,10 +172,6 @@ def score_histograms(scores, title, path):
     all_axes[0].legend(fontsize="small", loc="upper left")
     figure.suptitle(title)
     save(figure, path)
-
-
-def _ordered(group):
-    return [head for head in TITLES if head in group]
 
 
 def new_figure(panels, size, rows=1):

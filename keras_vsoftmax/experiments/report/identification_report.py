@@ -2,6 +2,7 @@
 
 from keras_vsoftmax.experiments.report.section import Section
 from keras_vsoftmax.experiments.report.tables import (
+    heads_of,
     interval,
     mean,
     paired_difference,
@@ -31,9 +32,6 @@ class IdentificationSection(Section):
 
     def tables(self, group):
         return _section(group)
-
-    def document(self, groups):
-        return list(map(_section, groups))
 
 
 def _section(group):
@@ -65,7 +63,7 @@ def _values(runs, key, factor=100):
 def _figures(group):
     header = ["Head", "n", *(title for _, title, _, _ in _FIGURES), "False accepts, %"]
     lines = [[*header, "Known identified, %"]]
-    for head in _ordered(group):
+    for head in heads_of(group):
         runs = list(group[head].values())
         line = [TITLES[head], str(len(runs))]
         line += [mean(_values(runs, key, factor), digits) for key, _, factor, digits in _FIGURES]
@@ -78,7 +76,7 @@ def _figures(group):
 
 def _differences(group):
     lines = [["Head", *(title for _, title, _, _ in _COMPARED)]]
-    for head in _ordered(group):
+    for head in heads_of(group):
         if head == "softmax":
             continue
         line = [TITLES[head]]
@@ -90,7 +88,3 @@ def _differences(group):
             line.append(interval(paired_difference(group, head, key, figure=figure)))
         lines.append(line)
     return rows(lines)
-
-
-def _ordered(group):
-    return [head for head in TITLES if head in group]

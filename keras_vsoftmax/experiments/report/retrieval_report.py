@@ -2,6 +2,7 @@
 
 from keras_vsoftmax.experiments.report.section import Section
 from keras_vsoftmax.experiments.report.tables import (
+    heads_of,
     interval,
     mean,
     paired_difference,
@@ -41,9 +42,6 @@ class RetrievalSection(Section):
     def tables(self, group):
         return _section(group)
 
-    def document(self, groups):
-        return list(map(_section, groups))
-
 
 def _section(group):
     record = any_record(group)
@@ -74,7 +72,7 @@ def _section(group):
 
 def _figures(group):
     lines = [["Head", "n", "Test error, %", *(title for _, title, _, _ in _FIGURES)]]
-    for head in _ordered(group):
+    for head in heads_of(group):
         runs = list(group[head].values())
         line = [TITLES[head], str(len(runs)), mean([last(run) for run in runs])]
         for key, _, factor, digits in _FIGURES:
@@ -85,7 +83,7 @@ def _figures(group):
 
 def _differences(group):
     lines = [["Head", "Test error, %", *(title for _, title, _ in _COMPARED)]]
-    for head in _ordered(group):
+    for head in heads_of(group):
         if head != "softmax":
             line = [TITLES[head], interval(paired_difference(group, head))]
             for key, _, factor in _COMPARED:
@@ -96,7 +94,3 @@ def _differences(group):
                 line.append(interval(paired_difference(group, head, key, figure=figure)))
             lines.append(line)
     return rows(lines)
-
-
-def _ordered(group):
-    return [head for head in TITLES if head in group]

@@ -16,13 +16,15 @@ class Section(abc.ABC):
     def tables(self, group):
         """Markdown of one group: how it was trained, and the heads that were measured."""
 
-    @abc.abstractmethod
     def document(self, groups):
         """Markdown lines of the whole report: every group, and what was published and not run.
+
+        Where nothing was published these are the groups' tables.
 
         Args:
             groups: all groups that this section shows, perhaps none.
         """
+        return list(map(self.tables, groups))
 
     def figures(self, group, folder, index):
         """Draw a group's figures into a folder.

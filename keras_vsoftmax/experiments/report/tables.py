@@ -3,6 +3,7 @@
 import statistics
 import warnings
 
+from keras_vsoftmax.experiments.training.recipes import TITLES
 from keras_vsoftmax.experiments.training.records import is_synthetic, last
 from keras_vsoftmax.utils.extras import require
 
@@ -26,6 +27,11 @@ def paired_difference(group, head, key="test_error", baseline="softmax", figure=
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = map(float, stats.ttest_rel(ours, theirs).confidence_interval(0.95))
     return (low + high) / 2, low, high
+
+
+def heads_of(group):
+    """The heads of a group, in the order of the tables."""
+    return [head for head in TITLES if head in group]
 
 
 def training(record):

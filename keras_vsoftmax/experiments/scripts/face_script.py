@@ -42,6 +42,28 @@ def parser(description, recipe, image_size):
     return made
 
 
+def add_training_people(made, rest):
+    """Add the options that say who is trained on, of which one must be given.
+
+    Args:
+        made: the parser.
+        rest: what happens to the people of the other folds, for the help.
+
+    Returns:
+        The group of options that exclude each other.
+    """
+    source = made.add_mutually_exclusive_group(required=True)
+    source.add_argument("--faces", type=options.folder, metavar="DIR", help="people to train on")
+    source.add_argument(
+        "--folds",
+        nargs="+",
+        type=options.positive_int,
+        metavar="N",
+        help=f"train on the people of these folds of --pairs, {rest}",
+    )
+    return source
+
+
 def read_pairs(reader, path):
     """`Pairs` from a file.
 
