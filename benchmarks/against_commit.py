@@ -1,12 +1,14 @@
 """Cost of one training step of a head in this checkout, as a ratio to the one in another.
 
 Two processes, one a checkout, take turns: each pair is a sample here and a sample there, in
-random order, so that what else the machine does falls on both sides. The ratio is the median
-over the pairs, with the 95% interval of a bootstrap over them. TensorFlow, graph and jit.
+random order, so that what else the machine does falls on both sides. Processes of one and the
+same code differ by a few percent, for as long as they live, so that they are started anew several
+times. The ratio is the median over the pairs, with the 95% interval of a bootstrap over processes,
+and over the pairs of each. TensorFlow, graph and jit.
 
     git worktree add ../before COMMIT
     python benchmarks/against_commit.py ../before
-    python benchmarks/against_commit.py ../before --heads virtual --modes graph --pairs 30
+    python benchmarks/against_commit.py ../before --heads virtual --modes graph --processes 10
 """
 
 import argparse
@@ -66,26 +68,29 @@ def serve():
         print(json.dumps(answer), flush=True)
 
 
-def measure(sides, request, pairs, seconds):
+def measure(sides, request, pairs, seconds, rng):
     """Ratios here / there of a step's seconds, one a pair."""
-    import numpy as np
-
     for side in sides:
         side.ask(request)
     steps = max(1, round(seconds / sides[1].ask({"steps": 3})))
     ratios = []
-    for here_first in np.random.default_rng(0).permutation([True, False] * pairs)[:pairs]:
+    for here_first in rng.permutation([True, False] * pairs)[:pairs]:
         order = sides if here_first else sides[::-1]
         found = {side: side.ask({"steps": steps}) for side in order}
         ratios.append(found[sides[0]] / found[sides[1]])
-    return np.array(ratios)
+    return ratios
 
 
 def interval(ratios):
-    """The median, and the 95% interval of a bootstrap."""
+    """The median of ratios (processes, pairs), and the 95% interval of a nested bootstrap."""
     import numpy as np
 
-    drawn = np.random.default_rng(1).choice(ratios, (10_000, len(ratios)))
+    rng = np.random.default_rng(1)
+    processes, pairs = np.shape(ratios)
+    draws = 10_000
+    chosen = rng.integers(0, processes, (draws, processes, 1))
+    within = rng.integers(0, pairs, (draws, processes, pairs))
+    drawn = np.asarray(ratios)[chosen, within].reshape(draws, -1)
     low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     return np.median(ratios), low, high
 
@@ -98,34 +103,46 @@ def main():
     parser.add_argument("--heads", nargs="+", help="heads (default: all that both have)")
     parser.add_argument("--shapes", nargs="+", default=SHAPES, help="batch,d,classes")
     parser.add_argument("--modes", nargs="+", default=["graph", "jit"], choices=["graph", "jit"])
-    parser.add_argument("--pairs", type=int, default=30, help="interleaved pairs (default 30)")
+    parser.add_argument(
+        "--processes", type=int, default=5, help="processes a checkout, one by one (default 5)"
+    )
+    parser.add_argument("--pairs", type=int, default=6, help="pairs of samples in each (default 6)")
     parser.add_argument("--seconds", type=float, default=0.1, help="of one sample (default 0.1)")
     args = parser.parse_args()
-    sides = [Side(ROOT), Side(args.checkout.resolve())]
-    print("here", sides[0].package, "there", sides[1].package)
-    if sides[0].package == sides[1].package:
-        parser.error(f"both sides are one package. Received: {args.checkout}")
+
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    heads = args.heads or names(args.checkout)
+    cases = [(head, shape, mode) for head in heads for shape in args.shapes for mode in args.modes]
+    ratios = {case: [] for case in cases}
+    for number in range(args.processes):
+        sides = [Side(ROOT), Side(args.checkout.resolve())]
+        if sides[0].package == sides[1].package:
+            parser.error(f"both sides are one package. Received: {args.checkout}")
+        for head, shape, mode in cases:
+            size = [int(part) for part in shape.split(",")]
+            request = {"head": head, "shape": size, "jit": mode == "jit"}
+            found = measure(sides, request, args.pairs, args.seconds, rng)
+            ratios[head, shape, mode].append(found)
+            print(f"process {number + 1}: {head} {shape} {mode} {np.median(found):.3f}", flush=True)
+        for side in sides:
+            side.close()
     print(f"{'head':<20}{'(batch, d, C)':<18}{'mode':<7}ratio here / there, 95% interval")
-    for head in args.heads or names(args.checkout):
-        for shape in args.shapes:
-            for mode in args.modes:
-                size = [int(number) for number in shape.split(",")]
-                request = {"head": head, "shape": size, "jit": mode == "jit"}
-                middle, low, high = interval(measure(sides, request, args.pairs, args.seconds))
-                print(
-                    f"{head:<20}{shape:<18}{mode:<7}{middle:.3f}  [{low:.3f}, {high:.3f}]"
-                    f"{'' if low < 1.02 else '  slower'}",
-                    flush=True,
-                )
-    for side in sides:
-        side.close()
+    for (head, shape, mode), found in ratios.items():
+        middle, low, high = interval(found)
+        slower = "" if low < 1.02 else "  slower"
+        print(f"{head:<20}{shape:<18}{mode:<7}{middle:.3f}  [{low:.3f}, {high:.3f}]{slower}")
 
 
 def names(checkout):
     """The heads of the other checkout, from its package."""
     code = "from keras_vsoftmax import heads; print(*heads.NAMES)"
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
-    found = subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE)
+    # In its folder, which Python looks in first.
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, env=environment, stdout=subprocess.PIPE
+    )
     return found.stdout.decode().split()
 
 
