@@ -51,6 +51,7 @@ _BUILDERS = {
     "maxout_mnist": functools.partial(
         maxout,
         stages=((48, 2, 8, 0, 4, 0.9), (48, 2, 8, 3, 4, 1.9365), (24, 4, 5, 3, 2, 1.9365)),
+        black=0.0,
     ),
     "maxout_cifar": functools.partial(
         maxout,
@@ -81,7 +82,8 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
     Args:
         identifier: one of `backbones.NAMES`.
         input_shape: `(height, width, channels)` of an image with values from 0 to 255, integer
-            or float; the scaling to [-1, 1] is part of the network.
+            or float; the scaling is part of the network: to [-1, 1], and for `maxout_mnist` and,
+            with one channel, `recurrent_conv` to [0, 1].
         width: factor on the channels of every layer but the embedding of the plain networks and
             of SphereFace's.
         l2: `keras.regularizers.L2(l2)` on every kernel. The default is weight decay 5e-4 where
@@ -90,9 +92,10 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
         **knobs: the family's own: `depth` (`resnet110`, `densenet40`, `wrn28_10`,
             `sphereface20`, `acu`), `growth` (`densenet40`), `widen` (`wrn28_10`), `embedding`
             (the plain networks and SphereFace's), `ending` (the plain networks), `dropout`
-            (maxout networks, those of the NIN family, `recurrent_conv`), `input_dropout` (maxout
-            networks), `pools` (the NIN family: `nin`, `dsn`, `genpool`), `channels`, `iterations`
-            and `normalization` (`recurrent_conv`), `warmup` (`acu`).
+            (maxout networks, those of the NIN family, `recurrent_conv`), `input_dropout` and
+            `black` (maxout networks), `pools` (the NIN family: `nin`, `dsn`, `genpool`),
+            `channels`, `iterations`, `normalization` and `black` (`recurrent_conv`), `warmup`
+            (`acu`).
 
     Returns:
         A `keras.Model` from images to float embeddings of shape (batch, d). Those of `dsn` and

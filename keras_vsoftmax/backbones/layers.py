@@ -50,10 +50,10 @@ def prelu():
     return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
 
 
-def pixels(input_shape):
-    """The input and its values scaled to [-1, 1]: images go in as they are stored, 0 to 255."""
+def pixels(input_shape, black=-1.0):
+    """The input and its values scaled to [black, 1]: images go in as they are stored, 0 to 255."""
     image = keras.Input(input_shape, name="image")
-    return image, keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    return image, keras.layers.Rescaling((1 - black) / 255, offset=black)(image)
 
 
 def check_rate(name, value):

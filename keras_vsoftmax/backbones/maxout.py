@@ -63,14 +63,15 @@ class Maxout(keras.layers.Layer):
         return {**super().get_config(), "pieces": self.pieces}
 
 
-def maxout(input_shape, stages, dense=None, input_dropout=0.2, dropout=0.5, **settings):
+def maxout(input_shape, stages, dense=None, black=-1.0, input_dropout=0.2, dropout=0.5, **settings):
     """Convolutional maxout units, each followed by a max-pool and dropout.
 
     Ours where the authors' configurations cannot be followed: images in [-1, 1] in the place of
-    whitened ones (raw ones for MNIST), biases shared by all pixels for MNIST as well, and Keras's
-    dropout, which scales what it keeps, at the input too. The authors train these networks with
-    rates of 0.05 and momentum of 0.5 to 0.7, with momentum 0.9 a rate of 0.02 is as much: at the
-    rate of 0.1 of our recipes they diverge.
+    whitened ones, biases shared by all pixels for MNIST as well, and Keras's dropout, which
+    scales what it keeps, at the input too. The digits of MNIST lie on zero, in [0, 1], as the
+    authors' do: on a ground of -1 the features are so large that training diverged. The authors
+    train these networks with rates of 0.05 and momentum of 0.5 to 0.7, with momentum 0.9 a rate of
+    0.02 is as much: at the rate of 0.1 of our recipes they diverge.
 
     Args:
         input_shape: `(height, width, channels)` of an image with values from 0 to 255.
@@ -78,6 +79,7 @@ def maxout(input_shape, stages, dense=None, input_dropout=0.2, dropout=0.5, **se
             padding is rows and columns of zeros on each side, pools have stride 2 and end beyond
             the image where they do not divide it, and max_norm bounds the norm of each kernel.
         dense: `(units, pieces, max_norm)` of a maxout layer at the end, or `None`.
+        black: what the pixel value 0 is brought to; 255 is brought to 1.
         input_dropout: share of the input values that are dropped.
         dropout: share of the values that are dropped after each stage and after `dense`.
         **settings: `width`, `l2` and `synchronized`, see `backbones.get`.
@@ -96,7 +98,7 @@ def maxout(input_shape, stages, dense=None, input_dropout=0.2, dropout=0.5, **se
     check_rate("input_dropout", input_dropout)
     check_rate("dropout", dropout)
     layers = Layers(**settings)
-    image, x = pixels(input_shape)
+    image, x = pixels(input_shape, black)
     x = keras.layers.Dropout(input_dropout)(x)
     for base, pieces, kernel_size, padding, pool, max_norm in stages:
         x = keras.layers.ZeroPadding2D(padding)(x)

@@ -132,3 +132,22 @@ def test_deep_supervision_gives_the_maps_before_the_relu():
 def test_errors_say_what_was_received(identifier, knobs, message):
     with pytest.raises(ValueError, match=message):
         backbones.get(identifier, MNIST, **knobs)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize(
+    ("identifier", "shape", "black"),
+    [
+        ("maxout_mnist", MNIST, 0),
+        ("maxout_svhn", CIFAR, -1),
+        ("recurrent_conv", MNIST, 0),
+        ("recurrent_conv", CIFAR, -1),
+        ("dsn_mnist", MNIST, -1),
+    ],
+)
+def test_the_ground_of_the_images(identifier, shape, black):
+    """Digits lie on zero where the papers' do: on -1, `maxout_mnist` diverged at its own rate."""
+    backbone = backbones.get(identifier, shape, width=0.05)
+    scaling = next(x for x in backbone.layers if isinstance(x, keras.layers.Rescaling))
+    scaled = keras.ops.convert_to_numpy(scaling(np.array([0.0, 255.0])))
+    np.testing.assert_allclose(scaled, [black, 1], atol=1e-6)
