@@ -4,6 +4,7 @@ from keras_vsoftmax.callbacks.base import EmbeddingMetrics, few_enough
 from keras_vsoftmax.retrieval.clusters import cluster_agreement
 from keras_vsoftmax.retrieval.metrics import retrieval_metrics
 from keras_vsoftmax.retrieval.model import embed
+from keras_vsoftmax.retrieval.scores import checked_labels
 
 
 class RetrievalMetrics(EmbeddingMetrics):
@@ -25,7 +26,8 @@ class RetrievalMetrics(EmbeddingMetrics):
         verbose: see `EmbeddingMetrics`.
 
     Raises:
-        ValueError: while it measures, as `retrieval_metrics` does.
+        ValueError: for labels or settings that `retrieval_metrics` refuses; for embeddings that
+            it refuses, while it measures.
 
     Example:
 
@@ -58,6 +60,9 @@ class RetrievalMetrics(EmbeddingMetrics):
         self.gallery = None if gallery is None else few_enough(*gallery, limit)
         self.metric, self.ks, self.clusters = metric, ks, clusters
         self.batch_size = batch_size
+        # Refuses now what it would refuse after an epoch.
+        labels = checked_labels(self.queries[1], len(self.queries[1]), "y")
+        retrieval_metrics([[1.0]], labels[:1], [[1.0]], labels[:1], metric=metric, ks=ks)
 
     def measure(self, model, verbose):
         x, y = self.queries

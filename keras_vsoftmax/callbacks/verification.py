@@ -3,7 +3,7 @@
 from keras_vsoftmax.callbacks.base import EmbeddingMetrics
 from keras_vsoftmax.identification.figures import rate_name
 from keras_vsoftmax.verification.decoded import DecodedImages
-from keras_vsoftmax.verification.embeddings import available_pairs, verify
+from keras_vsoftmax.verification.embeddings import available_pairs, check_score, verify
 
 
 class VerificationMetrics(EmbeddingMetrics):
@@ -22,6 +22,7 @@ class VerificationMetrics(EmbeddingMetrics):
         verbose: see `EmbeddingMetrics`.
 
     Raises:
+        ValueError: for another score.
         FileNotFoundError: when the training begins, where an image cannot be read and `missing`
             is `"error"`.
         ImportError: Pillow or scikit-learn is not installed.
@@ -50,6 +51,7 @@ class VerificationMetrics(EmbeddingMetrics):
         verbose="auto",
     ):
         super().__init__(every, verbose)
+        check_score(score)
         self.pairs, self.root = pairs, root
         self.settings = {
             "score": score,

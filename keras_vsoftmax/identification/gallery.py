@@ -99,6 +99,8 @@ class Gallery:
                 f"Received: {labels.dtype} after {self.classes.dtype}"
             )
         if labels.dtype.kind != "U":
+            if labels.max() > np.iinfo("int64").max:
+                raise ValueError(f"Ids must be below 2**63. Received: {labels.max()}")
             labels = labels.astype("int64")
         old = self.classes[self._owners]
         everyone = np.concatenate([old, labels]) if len(self) else labels

@@ -7,7 +7,8 @@ from keras_vsoftmax.utils.extras import require
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
 
-RUNNING, IDLE, STOPPED, COMPLETED = "RUNNING", "IDLE", "STOPPED", "COMPLETED"
+RUNNING, IDLE, STOPPED = "RUNNING", "IDLE", "STOPPED"
+COMPLETED, FAILED = "COMPLETED", "FAILED"
 
 
 class PersistentOracle(keras_tuner_gaps.KeepsFailure):

@@ -55,6 +55,12 @@ class _HeadTuner:
             super().search(*args, **kwargs)
         if self.oracle.failure is not None:
             raise self.oracle.failure
+        trials = self.oracle.trials.values()
+        if trials and all(trial.status == oracles.FAILED for trial in trials):
+            raise RuntimeError(
+                f"Not one of the {len(trials)} trials of the search was completed. The last one "
+                f"failed with: {list(trials)[-1].message}"
+            )
 
     def run_trial(self, trial, *args, **kwargs):
         self.hypermodel.begin_trial()
@@ -95,6 +101,7 @@ class RandomSearch(_HeadTuner, keras_tuner.RandomSearch):
 
     Raises:
         keras_tuner.errors.FatalValueError: For a loss as the objective across several heads.
+        RuntimeError: By `search`, where every trial failed.
     """
 
     _oracle_class = oracles.RandomSearchOracle

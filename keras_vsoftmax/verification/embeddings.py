@@ -13,6 +13,12 @@ from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 _SCORES = {"cosine": cosine_scores, "euclidean": euclidean_scores}
 
 
+def check_score(score):
+    """Raise a ValueError for a score that `verify` does not know."""
+    if score not in _SCORES:
+        raise ValueError(f"`score` must be one of {sorted(_SCORES)}. Received: score={score!r}")
+
+
 def embed_images(model, paths, batch_size=128, flip=False, verbose=1, decoded=None):
     """Embed image files, in batches, with Keras's progress bar.
 
@@ -155,8 +161,7 @@ def verify(
     print(verify(model, pairs, "lfw/images", flip=True))
     ```
     """
-    if score not in _SCORES:
-        raise ValueError(f"`score` must be one of {sorted(_SCORES)}. Received: score={score!r}")
+    check_score(score)
     found = available_pairs(pairs, root, missing, decoded)
     images = found.images()
     paths = [os.path.join(root, image) for image in images]

@@ -227,6 +227,21 @@ def test_progress_is_shown_where_fit_shows_its_own(capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_settings_are_refused_before_any_training(tmp_path):
+    x, y = tiny.data()
+    for settings, message in (
+        ({"metric": "l1"}, "metric='l1'"),
+        ({"ks": (0,)}, r"ks=\(0,\)"),
+        ({"ks": (1.5,)}, r"ks=\(1.5,\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RetrievalMetrics(x, y, **settings)
+    with pytest.raises(ValueError, match="class ids or names"):
+        RetrievalMetrics(x, np.eye(3)[y])
+    with pytest.raises(ValueError, match="score='l1'"):
+        VerificationMetrics(None, tmp_path, score="l1")
+
+
 def test_every_name_has_a_direction():
     x, y = tiny.data(samples=60)
     watches = [

@@ -203,3 +203,9 @@ def test_what_is_no_gallery(tmp_path):
             Gallery.load(tmp_path / name)
     with pytest.raises(OSError, match="absent"):
         Gallery.load(tmp_path / "absent.npz")
+
+
+def test_ids_that_int64_does_not_hold():
+    gallery = Gallery()
+    with pytest.raises(ValueError, match="Received: 9223372036854775809"):
+        gallery.enroll(np.eye(2), np.array([1, 2**63 + 1], "uint64"))

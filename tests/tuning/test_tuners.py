@@ -177,6 +177,9 @@ def test_failures_in_a_row_end_the_search_and_are_explained(space, data, tmp_pat
         search(tuner, data)
     assert [state for _, _, state in trials(tuner)] == ["FAILED"] * 3
     assert tuner.get_best_models() == []
+    few = make("RandomSearch", Diverging(keras.layers.Dense(4), 3), tmp_path / "few", max_trials=2)
+    with pytest.raises(RuntimeError, match=r"(?s)Not one of the 2 trials.*it diverged"):
+        search(few, data)
 
 
 def test_refused_before_the_first_trial(space, tmp_path):
