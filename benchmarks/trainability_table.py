@@ -7,11 +7,17 @@ figure that are printed at once. The third has the cases of one head that differ
 alone, paired likewise.
 
     python benchmarks/trainability_table.py runs/trainability
+
+Records can be kept without their folders, a line each, and read in their place:
+
+    python benchmarks/trainability_table.py runs/trainability --save results/trainability.jsonl
+    python benchmarks/trainability_table.py results/trainability.jsonl
 """
 
 import argparse
 import dataclasses
 import itertools
+import json
 import statistics
 
 from scipy.stats import ttest_rel
@@ -20,6 +26,7 @@ from trainability import Case
 from keras_vsoftmax.experiments.report import tables
 from keras_vsoftmax.experiments.scripts import options
 from keras_vsoftmax.experiments.training import records
+from keras_vsoftmax.utils.files import atomic_path
 
 _FIGURES = {
     "Test error": lambda run: run["test_error"],
@@ -38,6 +45,9 @@ _PROBES = (
     "kernel norm",
     "label cosine",
 )
+# Of a record, for a file of its own.
+_KEPT = ("head", "seed", "recipe", "knobs", "data", "test_error", "train_error", "seen", "unseen")
+_KEPT += ("probe", "device", "versions", "date")
 _PLAIN = "norm"  # the ending that the others are compared with
 
 
@@ -45,14 +55,41 @@ def main(argv=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", nargs="+", type=options.folder, help="of the study's runs")
+    parser.add_argument(
+        "sources", nargs="+", type=options.folder, help="folders of runs, or .jsonl files"
+    )
     parser.add_argument("--seeds", nargs="+", type=int, help="those alone; all by default")
+    parser.add_argument("--save", type=options.folder, metavar="FILE", help="keep the records")
     args = parser.parse_args(argv)
-    found = records.find(args.folders)
+    found = [record for source in args.sources for record in _read(source)]
+    if args.save is not None:
+        _save(found, args.save)
     settings = _settings(r for r in found if args.seeds is None or r["seed"] in args.seeds)
     adjusted = _holm(settings)
     for setting, group in sorted(settings.items()):
         print("\n".join([f"## {setting}", "", *_setting(setting, group, adjusted)]))
+
+
+def _read(source):
+    if source.suffix == ".jsonl":
+        return [json.loads(line) for line in source.read_text().splitlines()]
+    return records.find([source])
+
+
+def _save(found, path):
+    """Write what the tables are made of, and where it was measured."""
+    lines = [
+        json.dumps({key: record[key] for key in _KEPT if key in record})
+        for record in sorted(
+            found, key=lambda record: (record["data"]["train_images"], *_who(record))
+        )
+    ]
+    with atomic_path(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n")
+
+
+def _who(record):
+    return Case.of(record).label, record["seed"]
 
 
 def _settings(found):
@@ -62,13 +99,18 @@ def _settings(found):
         recipe, data = record["recipe"], record["data"]
         setting = (
             f"{recipe['data']}, {data['train_images']:,} images of {data['classes']} classes, "
-            f"{recipe['backbone']} x{recipe['width']:g}, {len(record['epochs'])} epochs "
+            f"{recipe['backbone']} x{recipe['width']:g}, {_epochs(record)} epochs "
             f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
             f"{recipe['learning_rate']:g}"
         )
         group = settings.setdefault(setting, {})
         group.setdefault(Case.of(record), {})[record["seed"]] = record
     return settings
+
+
+def _epochs(record):
+    recipe = record["recipe"]
+    return recipe["iterations"] // (record["data"]["train_images"] // recipe["batch_size"])
 
 
 def _setting(setting, group, adjusted):
