@@ -68,6 +68,7 @@ _BUILDERS = {
     "dsn": functools.partial(nin, blocks=_NIN, companions=True, name="dsn"),
     "dsn_mnist": functools.partial(nin, blocks=_NIN_MNIST, companions=True, name="dsn"),
     "genpool": functools.partial(nin, blocks=_NIN, pools=("tree", "gated"), name="genpool"),
+    "genpool_mixed": functools.partial(nin, blocks=_NIN, pools=("mixed",) * 2, name="genpool"),
     "recurrent_conv": recurrent_conv,
     "acu": acu,
     "acu_plain": acu_plain,

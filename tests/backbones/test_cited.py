@@ -62,6 +62,8 @@ def test_learned_pools_add_what_the_paper_says():
     assert learned.count_params() - plain.count_params() == 4 * 9
     kinds = [type(layer) for layer in learned.layers if "pooling2d" in layer.name]
     assert kinds[:2] == [TreePooling2D, GatedPooling2D]
+    mixed = backbones.get("genpool_mixed", CIFAR, width=0.1)  # one proportion each
+    assert mixed.count_params() - plain.count_params() == 2
 
 
 def test_the_plain_network_that_the_authors_of_active_convolution_published():
