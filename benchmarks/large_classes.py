@@ -31,7 +31,14 @@ import sys
 import time
 
 BATCH, DIM = 512, 256
-VARIANTS = ("dense", "virtual", "blocked", "products")
+# Of a head: its name, and its arguments beside the number of classes.
+HEADS = {
+    "virtual": ("virtual", {}),
+    "blocked": ("virtual", {"block_size": True}),
+    "blocked-arcface": ("arcface", {"block_size": True}),
+    "blocked-curricular": ("curricular", {"block_size": True}),
+}
+VARIANTS = ("dense", *HEADS, "products")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -49,14 +56,14 @@ def make_loss(variant, classes, block_size):
         layer = keras.layers.Dense(classes, use_bias=False, kernel_initializer=init)
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         return layer, lambda features, labels: loss(labels, layer(features))
-    block_size = block_size if variant == "blocked" else None
-    layer = keras_vsoftmax.VirtualSoftmax(classes, block_size=block_size, kernel_initializer=init)
+    name, knobs = HEADS[variant]
+    knobs = {**knobs, "block_size": block_size if knobs.get("block_size") else None}
+    layer = keras_vsoftmax.heads.get(name, classes, kernel_initializer=init, **knobs)
     loss = keras_vsoftmax.VirtualSoftmaxLoss()
 
     def loss_of(features, labels):
         output = layer(features, labels, training=True)
-        column = keras.ops.zeros_like(labels) if variant == "blocked" else labels
-        return loss(column, output)
+        return loss(layer.targets(labels, output), output)
 
     return layer, loss_of
 

@@ -5,7 +5,6 @@ import math
 import keras
 from keras import ops as kops
 
-from keras_vsoftmax import numerics
 from keras_vsoftmax.heads import global_batch
 from keras_vsoftmax.heads.registry import register
 from keras_vsoftmax.heads.scaled_cosine import ScaledCosineHead
@@ -30,7 +29,7 @@ class AdaCos(ScaledCosineHead):
     Args:
         units: Integer, at least 2. Number of classes.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows. The
     output is a shift of the logits at the scale before the step.
@@ -80,11 +79,8 @@ class AdaCos(ScaledCosineHead):
     def next_scale(self, batch, scale):
         """s of this step, which is kept."""
         valid, label_logit = batch.labels.valid, kops.stop_gradient(batch.label_logit)
-        logits = kops.stop_gradient(batch.logits)
         # Taken relative to s, which no logit passes: exp(s) may be too large.
-        relative = kops.exp(logits - scale)
-        mask = numerics.label_mask(batch.labels.ids, self.units)
-        total = kops.sum(kops.where(mask, 0.0, relative), axis=-1)
+        total = kops.exp(kops.stop_gradient(batch.log_others) - scale)
         total, count = global_batch.mean(total * (2 if self.units == 2 else 1), valid)
         found = total > 0
         log_total = kops.where(found, scale + kops.log(kops.where(found, total, 1.0)), 0.0)

@@ -5,7 +5,9 @@ from keras import ops as kops
 
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import numerics
+from keras_vsoftmax.heads import two_columns
 from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.heads.partition import shifted
 from keras_vsoftmax.heads.terms import Batch, Terms
 from keras_vsoftmax.keras_gaps.logits_mark import mark_as_logits
 
@@ -30,6 +32,12 @@ class Head(keras.layers.Layer):
         label_smoothing: Float in [0, 1). With e > 0, L is taken over the row
             (1 - e) onehot(label) + e / units. It is an argument of the head and not of the
             loss, because a margin or a virtual class must see it.
+        block_size: Integer, or None. With it the head goes over the classes in blocks of this
+            size (2,048 is a good one), and never holds the logits of a batch, forward or
+            backward. It takes no soft rows then, and with labels given its output is
+            (..., 2), in training and outside: the log-probability of the label, and the highest
+            among the other classes. The loss and its gradients are the same. `Classifier`
+            gives loss and metrics the label 0; a functional model is trained with zeros.
         **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -40,7 +48,7 @@ class Head(keras.layers.Layer):
         training: Boolean.
 
     Output shape: (..., units), float32, or float64 under a float64 policy, whatever the compute
-    dtype.
+    dtype; (..., 2) with `block_size` and labels.
 
     To be implemented by subclasses, all of them optional:
 
@@ -88,6 +96,8 @@ class Head(keras.layers.Layer):
     # Whether labels may be soft rows. A margin has no meaning for them: it takes one-hot rows as
     # the ids they are.
     accepts_rows = False
+    # Whether the loss is a softmax over the classes: without `Terms.loss`.
+    is_softmax = True
     # Class vectors a class; the kernel is (d, units * class_vectors), those of a class together.
     class_vectors = 1
 
@@ -99,6 +109,7 @@ class Head(keras.layers.Layer):
         kernel_regularizer=None,
         kernel_constraint=None,
         label_smoothing=0.0,
+        block_size=None,
         activity_regularizer=None,
         **kwargs,
     ):
@@ -116,6 +127,9 @@ class Head(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.label_smoothing = float(label_smoothing)
+        self.block_size = two_columns.read_block_size(self, block_size)
+        if self.block_size is not None:
+            self.accepts_rows = False
         self.supports_masking = True
         self._refused_shapes = None
 
@@ -145,26 +159,33 @@ class Head(keras.layers.Layer):
     def logits(self, inputs):
         """Plain logits z of the head, (..., units), float32 or float64; their softmax predicts."""
         self._ensure_built(inputs)
-        return self.plain_logits(*self._rounded(inputs))
+        return self.plain_logits(*self._features_and_kernel(inputs))
 
     def predict_classes(self, inputs):
         """Class ids (...,), int32, those of the largest logits."""
-        return kops.cast(kops.argmax(self.logits(inputs), axis=-1), "int32")
+        if self.block_size is None:
+            return kops.cast(kops.argmax(self.logits(inputs), axis=-1), "int32")
+        self._ensure_built(inputs)
+        return two_columns.classes(self, inputs)
 
     def call(self, inputs, labels=None, training=None):
-        features, kernel = self._rounded(inputs)
+        if self.block_size is not None and (training or labels is not None):
+            return two_columns.output(self, inputs, self._read_labels(labels, inputs), training)
+        features, kernel = self._features_and_kernel(inputs)
         logits = self.plain_logits(features, kernel)
         if not training:
             return kops.log_softmax(logits, axis=-1)
-        batch = Batch(features, kernel, self._read_labels(labels, features), logits)
-        output = self._shifted(batch, self.training_terms(batch))
-        if not self.is_plain_softmax:
+        batch = Batch(features, kernel, self._read_labels(labels, inputs), logits)
+        guard = not self.is_plain_softmax
+        output = shifted(batch, self.training_terms(batch), self.label_smoothing, guard)
+        if guard:
             mark_as_logits(output)
         return output
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
         self._feature_dim(inputs_shape)
-        return (*inputs_shape[:-1], self.units)
+        two = self.block_size is not None and labels_shape is not None
+        return (*inputs_shape[:-1], 2 if two else self.units)
 
     def compute_output_spec(self, inputs, labels=None, training=None):
         if labels is not None:
@@ -197,6 +218,7 @@ class Head(keras.layers.Layer):
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "label_smoothing": self.label_smoothing,
+            "block_size": self.block_size,
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
 
@@ -232,8 +254,8 @@ class Head(keras.layers.Layer):
         `keras_vsoftmax.heads.global_batch`.
 
         Args:
-            batch: A `Batch`. Heads that touch its logits by `label_logit` and by `Terms.others`
-                alone can be computed on slices of columns.
+            batch: A `Batch`. A head that leaves its `logits` and its `kernel` alone, and asks
+                for what else a batch has, can be computed in blocks of classes.
 
         Returns:
             `Terms`.
@@ -263,7 +285,9 @@ class Head(keras.layers.Layer):
         Returns:
             Tensor: the labels themselves, but for an output that is not (..., units).
         """
-        return labels
+        if self.block_size is None:
+            return labels
+        return two_columns.targets(self, labels, output, ignore_class)
 
     def check_compile(self, loss, metrics):
         """Raise a ValueError for a loss or metrics that the head's output cannot serve.
@@ -272,6 +296,8 @@ class Head(keras.layers.Layer):
             loss: A `keras.losses.Loss`.
             metrics: What `keras.Model.compile` takes as its metrics, in any nesting.
         """
+        if self.block_size is not None:
+            two_columns.check_compile(loss, metrics)
 
     # For hooks.
 
@@ -280,7 +306,7 @@ class Head(keras.layers.Layer):
         e = self.label_smoothing
         if not e:
             return batch.label_logit
-        return (1 - e) * batch.label_logit + e * kops.sum(batch.logits, axis=-1) / self.units
+        return (1 - e) * batch.label_logit + e * batch.mean_logit
 
     def add_number(self, name, value, trainable=False):
         """Add a scalar weight of the output's precision, the same on every replica."""
@@ -295,68 +321,22 @@ class Head(keras.layers.Layer):
             aggregation="none" if trainable else "only_first_replica",
         )
 
-    # The partition.
+    def rounded(self, tensor):
+        """A tensor rounded to the compute dtype, held in the output dtype.
 
-    def _shifted(self, batch, terms):
-        """z - P, with P = sum_c q_c z_c + L."""
-        valid, guard = batch.labels.valid, not self.is_plain_softmax
-        if terms.loss is not None:
-            partition = batch.label_logit + terms.loss
-            return numerics.shift(batch.logits, partition, valid, guard=guard)
-        modified = None if terms.others is None else terms.others(batch.logits)
-        return numerics.log_probs(
-            batch.logits,
-            valid,
-            virtual=terms.virtual,
-            target=terms.target,
-            ids=None if terms.target is None else batch.labels.ids,
-            modified=modified,
-            offset=self._offset(batch, terms, modified),
-            guard=guard,
-        )
-
-    def _offset(self, batch, terms, modified):
-        """sum_c q_c z_c - sum_c q'_c z'_c + extra, or None for zero.
-
-        With q the label's row, q' = (1 - e) q + e / units, and z' the logits of the loss.
+        The product of half-precision numbers is exact in float32, so that one of rounded tensors
+        is a product in half precision that is accumulated and kept in float32.
         """
-        offset, label_logit = None, None
-        if terms.target is not None:
-            label_logit = terms.target
-        elif modified is not None:
-            label_logit = batch.at_label(modified)
-        if label_logit is not None:
-            offset = batch.label_logit - label_logit
-        if self.label_smoothing:
-            total = kops.sum(batch.logits if modified is None else modified, axis=-1)
-            if terms.target is not None:
-                total = total - (
-                    offset if modified is None else batch.at_label(modified) - terms.target
-                )
-            if label_logit is None:
-                label_logit = batch.label_logit
-            smoothing = self.label_smoothing * (label_logit - total / self.units)
-            offset = smoothing if offset is None else offset + smoothing
-        if terms.extra is not None:
-            offset = terms.extra if offset is None else offset + terms.extra
-        return offset
-
-    def _rounded(self, inputs):
-        """Features and kernel, rounded to the compute dtype, held in the output dtype.
-
-        The product of half-precision numbers is exact in float32, so that this is a product in
-        half precision that is accumulated and kept in float32.
-        """
-        return self._round(inputs), self._round(kops.convert_to_tensor(self.kernel))
-
-    def _round(self, tensor):
         return kops.cast(kops.cast(tensor, self.compute_dtype), self.output_dtype)
+
+    def _features_and_kernel(self, inputs):
+        return self.rounded(inputs), self.rounded(kops.convert_to_tensor(self.kernel))
 
     def _ensure_built(self, inputs):
         if not self.built:
             self.build(inputs.shape)
 
-    def _read_labels(self, labels, features):
+    def _read_labels(self, labels, inputs):
         if labels is None:
             raise ValueError(
                 f"{type(self).__name__} needs labels in training: without them it would train a "
@@ -364,9 +344,9 @@ class Head(keras.layers.Layer):
                 "keras_vsoftmax.Classifier, or give the functional model a label input. "
                 "Received: labels=None with training=True"
             )
-        leading_shape = tuple(features.shape)[:-1]
+        leading_shape = tuple(inputs.shape)[:-1]
         return label_lib.interpret(
-            labels, self.units, leading_shape, features.dtype, self.accepts_rows
+            labels, self.units, leading_shape, self.output_dtype, self.accepts_rows
         )
 
     def _feature_dim(self, inputs_shape):

@@ -1,19 +1,27 @@
-"""The heads' arithmetic over blocks of classes, which never holds the (batch, units) logits.
+"""Passes over all classes in blocks, which never hold the (batch, units) logits.
 
-The forward pass keeps a running log-sum over the blocks. The backward pass computes the logits
-of a block again, and writes that block of the kernel's gradient. So four matrix products take
-the place of three, and the memory beside the kernel and its gradient is that of a few blocks.
-
-The notation is that of `numerics`. With smoothing e, q is the row (1 - e) onehot(y) + e / units.
+A pass makes the logits of a block by the head's own `plain_logits`, and reduces them to a few
+numbers a row, from which the hooks of the head and the partition follow by autodiff. Its backward
+pass makes the logits of a block again, and writes that block of the kernel's gradient. So four
+matrix products take the place of three, and the memory beside the kernel and its gradient is that
+of a few blocks.
 """
 
-from typing import NamedTuple
+import contextlib
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
+import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.column_blocks import compiled, over_columns, write_columns
-from keras_vsoftmax.utils.gradients import differentiable_once, with_gradient
+from keras_vsoftmax.utils.gradients import (
+    differentiable_once,
+    value_and_pullback,
+    with_gradient,
+)
 
 _ONCE = (
     "A head with block_size has no second derivatives: gradient penalties, and what else "
@@ -21,195 +29,229 @@ _ONCE = (
     "Received: a second derivative with block_size"
 )
 
+# A function that changes the logits is made anew at every training pass that is not traced.
+_compiled = functools.partial(compiled, passing=lambda *args: args[-1].others is not None)
 
-class _Knobs(NamedTuple):
+
+class Plan(NamedTuple):
+    """What a pass computes.
+
+    Attributes:
+        head: The head, for `plain_logits`, `class_vectors`, and the variables that it reads there.
+        block_size: Integer. Number of classes in a block.
+        means: Whether the means over classes are wanted.
+        norms: Whether the norms of the class vectors are wanted.
+        others: Function of a block of logits z that gives z', or None.
+    """
+
+    head: Any
     block_size: int
-    compute_dtype: str
-    virtual: bool = False
-    label_smoothing: float = 0.0
+    means: bool = False
+    norms: bool = False
+    others: Callable | None = None
+
+    @property
+    def columns(self):
+        """The names of what a pass gives for each row, in order."""
+        names = ["log_others", "highest", "label_logit"]
+        names += ["label_norm"] if self.norms else []
+        names += ["mean_others"] if self.means else []
+        return names + (["mean_norm"] if self.means and self.norms else [])
+
+    def logits(self, features, block, *values):
+        """z of the classes of a block, with these values of the head's variables."""
+        mapping = list(zip(variables(self.head), values))
+        scope = keras.StatelessScope(state_mapping=mapping) if mapping else contextlib.nullcontext()
+        with scope:
+            return self.head.plain_logits(features, block)
+
+    def block(self, kernel, start, width, dtype):
+        """The columns of some classes, rounded to the compute dtype and held in `dtype`."""
+        vectors = self.head.class_vectors
+        shape = (kernel.shape[0], width * vectors)
+        block = kops.slice(kernel, (0, start * vectors), shape)
+        return kops.cast(kops.cast(block, self.head.compute_dtype), dtype)
+
+    def classes(self, kernel):
+        return kernel.shape[1] // self.head.class_vectors
 
 
-def log_probs(
-    features, kernel, ids, valid, *, block_size, compute_dtype, virtual=False, label_smoothing=0.0
-):
-    """Log-probabilities of the label, and of the likeliest other class.
+def variables(head):
+    """The variables besides the kernel on which the logits may depend: those of floats."""
+    return [
+        each
+        for each in (*head.trainable_variables, *head.non_trainable_variables)
+        if each is not head.kernel and "float" in keras.backend.standardize_dtype(each.dtype)
+    ]
 
-        out = (z_y - P, max_{j != y} z_j - P),   P = z_y + L
-        L = log( sum_j exp(z_j) + exp(v) ) - sum_c q_c z_c,   v = ||x|| sum_c q_c ||W_c||
 
-    The second exponential is there where `virtual` is True. The kernel is rounded to the
-    compute dtype block by block; its gradient is not rounded.
+def sums(plan, features, kernel, ids, values):
+    """What the loss needs of all classes, row by row.
 
-    The second column is for metrics, and no gradient flows through it. A loss that sends one
-    there, as every loss does that normalises the row again, gets NaN gradients.
+        log_others   log sum_{j != y} exp(z'_j)
+        highest      max_{j != y} z_j, through which no gradient flows
+        label_logit  z_y
+        label_norm   ||W_y||
+        mean_others  sum_{j != y} z'_j / units
+        mean_norm    sum_c ||W_c|| / units
+
+    with z' = others(z), or z. Which of them are there is for the plan to say.
 
     Args:
-        features: Float tensor (..., d), already rounded to the compute dtype.
-        kernel: Float tensor (d, units).
-        ids: int32 tensor (...,) with values in [0, units).
-        valid: Boolean tensor (...,). Where False, the row is NaN and its gradient zero.
-        block_size: Integer. Number of classes in a block.
-        compute_dtype: Dtype to which the kernel is rounded.
-        virtual: Whether there is a virtual class.
-        label_smoothing: Float e in [0, 1).
+        plan: A `Plan`.
+        features: Float tensor (n, d), already rounded to the compute dtype.
+        kernel: Float tensor (d, units * class_vectors). It is rounded block by block; its
+            gradient is not.
+        ids: int32 tensor (n,) with values in [0, units).
+        values: Values of `variables(head)`.
 
     Returns:
-        Float tensor (..., 2), of the dtype of the features.
+        A dict of float tensors (n,), of the dtype of the features.
     """
-    knobs = _Knobs(block_size, compute_dtype, virtual, label_smoothing)
 
-    def forward(x, kernel, ids, valid):
+    def forward(x, kernel, ids, *values):
         # An eager TensorFlow tape records what happens in here, and cannot record the loop.
-        output, *sums = _forward(
-            kops.stop_gradient(x), kops.stop_gradient(kernel), ids, valid, knobs
+        stopped = [kops.stop_gradient(tensor) for tensor in (x, kernel, ids, *values)]
+        output = _forward(*stopped[:3], tuple(stopped[3:]), plan)
+        return differentiable_once(output, (x, kernel, *values), _ONCE), output
+
+    def backward(tensors, output, g):
+        stopped = [kops.stop_gradient(tensor) for tensor in (*tensors, output, g)]
+        x, kernel, ids, *values, output, upstream = stopped
+        by_x, by_kernel, by_values = _backward(
+            x, kernel, ids, tuple(values), output, upstream, plan
         )
-        return differentiable_once(output, (x, kernel), _ONCE), sums
+        dependencies = (tensors[0], tensors[1], *tensors[3:], g)
+        by_x, by_kernel, *by_values = (
+            differentiable_once(each, dependencies, _ONCE) for each in (by_x, by_kernel, *by_values)
+        )
+        return by_x, by_kernel, None, *by_values
 
-    def backward(tensors, sums, g):
-        x, kernel, ids, valid = tensors
-        stopped = [kops.stop_gradient(tensor) for tensor in (x, kernel, ids, valid, *sums, g)]
-        gradients = _backward(*stopped, knobs)
-        once = (differentiable_once(each, (x, kernel, g), _ONCE) for each in gradients)
-        return *once, None, None
-
-    leading = kops.shape(features)[:-1]
-    x = kops.reshape(features, (-1, features.shape[-1]))
-    output = with_gradient(forward, backward)(
-        x, kernel, kops.reshape(ids, (-1,)), kops.reshape(valid, (-1,))
-    )
-    return kops.reshape(output, (*leading, 2))
+    output = with_gradient(forward, backward)(features, kernel, ids, *values)
+    found = {name: output[:, i] for i, name in enumerate(plan.columns)}
+    return {**found, "highest": kops.stop_gradient(found["highest"])}
 
 
-def classes(features, kernel, *, block_size, compute_dtype):
+def classes(plan, features, kernel, values):
     """The id of the largest logit, the first one among equals.
 
     Args:
-        features, kernel, block_size, compute_dtype: As for `log_probs`.
+        plan, features, kernel, values: As for `sums`.
 
     Returns:
-        int32 tensor (...,).
+        int32 tensor (n,).
     """
-    leading = kops.shape(features)[:-1]
-    x = kops.reshape(features, (-1, features.shape[-1]))
 
     def step(start, width, carry):
         highest, ids = carry
-        z = x @ _columns(kernel, start, width, compute_dtype, x.dtype)
+        z = plan.logits(features, plan.block(kernel, start, width, features.dtype), *values)
         top = kops.max(z, axis=-1)
         block_ids = start + kops.cast(kops.argmax(z, axis=-1), "int32")
         return _larger(top, highest), kops.where(top > highest, block_ids, ids)
 
-    highest = kops.full_like(x[:, 0], -float("inf"))
+    highest = kops.full_like(features[:, 0], -float("inf"))
     carry = highest, kops.zeros_like(highest, dtype="int32")
-    _, ids = over_columns(kernel.shape[1], block_size, step, carry)
-    return kops.reshape(ids, leading)
+    _, ids = over_columns(plan.classes(kernel), plan.block_size, step, carry)
+    return ids
 
 
-@compiled
-def _forward(x, kernel, ids, valid, knobs):
-    """Returns the output (n, 2), and what the backward pass needs: the partition (n,), and the
-    means over all classes of W_c (d,) and ||W_c|| (), which are 0 without smoothing."""
-    units, e = kernel.shape[1], knobs.label_smoothing
-    label_kernel = _label_columns(x, kernel, ids, knobs)
-    label_logit = kops.sum(x * label_kernel, axis=-1)
+@_compiled
+def _forward(x, kernel, ids, values, plan):
+    """Returns the columns of the plan, (n, columns)."""
+    units = plan.classes(kernel)
+    lowest = kops.full_like(x[:, 0], -float("inf"))
+    zeros = kops.zeros_like(x[:, 0])
+    start_of = {"log_others": (lowest, zeros), "highest": lowest}
+    carry = {name: start_of.get(name, zeros) for name in plan.columns}
 
     def step(start, width, carry):
-        top, total, highest, column_sum, norm_sum = carry
-        block = _columns(kernel, start, width, knobs.compute_dtype, x.dtype)
-        z = kops.where(_label_mask(ids, start, width), -float("inf"), x @ block)
-        block_top = kops.max(z, axis=-1)
-        new_top = _larger(block_top, top)
-        block_total = kops.sum(kops.exp(z - kops.expand_dims(new_top, -1)), axis=-1)
-        total = total * kops.exp(top - new_top) + block_total
-        if e:
-            column_sum = column_sum + kops.sum(block, axis=-1)
-            norm_sum = norm_sum + kops.sum(numerics.norm(block, axis=0))
-        return new_top, total, _larger(block_top, highest), column_sum, norm_sum
+        carry = dict(zip(plan.columns, carry))
+        block = plan.block(kernel, start, width, x.dtype)
+        z = plan.logits(x, block, *values)
+        mask = numerics.label_mask(ids - start, width)
+        masked = kops.where(mask, -float("inf"), z)
+        highest = kops.max(masked, axis=-1)
+        carry["highest"] = _larger(highest, carry["highest"])
+        carry["label_logit"] = carry["label_logit"] + kops.sum(kops.where(mask, z, 0.0), axis=-1)
+        if plan.others is not None:
+            z = plan.others(z)
+            masked = kops.where(mask, -float("inf"), z)
+            highest = kops.max(masked, axis=-1)
+        carry["log_others"] = _added(masked, highest, *carry["log_others"])
+        if plan.means:
+            block_sum = kops.sum(kops.where(mask, 0.0, z), axis=-1)
+            carry["mean_others"] = carry["mean_others"] + block_sum
+        if plan.norms:
+            norms = numerics.norm(block, axis=0)
+            picked = kops.sum(kops.where(mask, norms, 0.0), axis=-1)
+            carry["label_norm"] = carry["label_norm"] + picked
+        if plan.norms and plan.means:
+            carry["mean_norm"] = carry["mean_norm"] + kops.sum(norms)
+        return tuple(carry.values())
 
-    carry = (
-        label_logit,  # the label's own term starts the sum
-        kops.ones_like(label_logit),
-        kops.full_like(label_logit, -float("inf")),
-        kops.zeros_like(kernel[:, 0], dtype=x.dtype),
-        kops.zeros((), dtype=x.dtype),
+    found = over_columns(units, plan.block_size, step, tuple(carry.values()))
+    found = dict(zip(plan.columns, found))
+    top, total = found["log_others"]
+    found["log_others"] = top + kops.log(total)
+    for name in ("mean_others", "mean_norm"):
+        if name in found:
+            found[name] = found[name] / units
+    return kops.stack(list(found.values()), axis=-1)
+
+
+def _added(masked, block_top, top, total):
+    """A running sum of exponentials, relative to a running top, with a block more."""
+    new_top = _larger(block_top, top)
+    # A first block that holds the label alone has no top.
+    centre = kops.where(new_top > -float("inf"), new_top, kops.zeros_like(new_top))
+    block_total = kops.sum(kops.exp(masked - kops.expand_dims(centre, -1)), axis=-1)
+    return new_top, total * kops.exp(top - centre) + block_total
+
+
+@_compiled
+def _backward(x, kernel, ids, values, output, g, plan):
+    """Gradients of the sum of g . output to x, to the kernel, and to each of the values."""
+    units = plan.classes(kernel)
+    found = {name: output[:, i] for i, name in enumerate(plan.columns)}
+    g = {name: g[:, i] for i, name in enumerate(plan.columns)}
+    shift, weight, by_label = (
+        kops.expand_dims(each, -1)
+        for each in (found["log_others"], g["log_others"], g["label_logit"])
     )
-    top, total, highest, column_sum, norm_sum = over_columns(units, knobs.block_size, step, carry)
-    mean_column, mean_norm = column_sum / units, norm_sum / units
-    if knobs.virtual:
-        v = numerics.norm(x) * ((1 - e) * numerics.norm(label_kernel) + e * mean_norm)
-        new_top = _larger(v, top)
-        top, total = new_top, total * kops.exp(top - new_top) + kops.exp(v - new_top)
-    partition = top + kops.log(total)
-    target = (1 - e) * label_logit + e * kops.sum(x * mean_column, axis=-1)
-    loss = kops.where(valid, partition - target, float("nan"))
-    output = kops.stack([-loss, highest - label_logit - loss], axis=-1)
-    return output, partition, mean_column, mean_norm
-
-
-@compiled
-def _backward(x, kernel, ids, valid, partition, mean_column, mean_norm, g, knobs):
-    """Gradients of the sum of g_i out_i to x and to the kernel.
-
-    With w = -g: dL/dz_j = p_j - q_j and dL/dv = p_v, times w.
-    """
-    units, e = kernel.shape[1], knobs.label_smoothing
-    weight = kops.where(kops.equal(g[:, 1], 0), -g[:, 0], float("nan"))
-    weight = kops.where(valid, weight, 0.0)
-    # Transposed out here: inside the loop XLA would fold it into a slower product.
-    weighted = kops.transpose(x * kops.expand_dims(weight, -1))
-    shift = kops.expand_dims(partition, -1)
-    if knobs.virtual:
-        x_norm, label_norm = numerics.norm(x), numerics.norm(_label_columns(x, kernel, ids, knobs))
-        length = (1 - e) * label_norm + e * mean_norm
-        by_virtual = weight * kops.exp(x_norm * length - partition)
-        by_length = by_virtual * x_norm
+    if plan.norms:
         # The gradient to W_c is W_c times these, and divided by ||W_c||.
-        label_factor = numerics.segment_sum(
-            numerics.divide_or_zero((1 - e) * by_length, label_norm), ids, units
-        )
-        every_factor = e / units * kops.sum(by_length)
+        factors = numerics.divide_or_zero(g["label_norm"], found["label_norm"])
+        label_factor = numerics.segment_sum(factors, ids, units)
 
     def step(start, width, carry):
-        by_x, by_kernel = carry
-        block = _columns(kernel, start, width, knobs.compute_dtype, x.dtype)
-        p = kops.exp(x @ block - shift)
-        by_z = kops.where(_label_mask(ids, start, width), p - (1 - e), p)
-        if e:
-            by_z = by_z - e / units
-        by_block = weighted @ by_z
-        if knobs.virtual:
+        by_x, by_kernel, by_values = carry
+        block = plan.block(kernel, start, width, x.dtype)
+        mask = numerics.label_mask(ids - start, width)
+        z, pullback = value_and_pullback(plan.logits, x, block, *values)
+        changed, pullback_others = z, None
+        if plan.others is not None:
+            changed, pullback_others = value_and_pullback(plan.others, z)
+        by_z = weight * kops.exp(changed - shift)
+        if plan.means:
+            by_z = by_z + kops.expand_dims(g["mean_others"] / units, -1)
+        if pullback_others is not None:
+            (by_z,) = pullback_others(kops.where(mask, 0.0, by_z))
+        by_z = kops.where(mask, by_label, by_z)
+        block_by_x, by_block, *block_by_values = pullback(by_z)
+        if plan.norms:
             factor = kops.slice(label_factor, (start,), (width,))
-            if e:
-                factor = factor + numerics.divide_or_zero(
-                    every_factor, numerics.norm(block, axis=0)
-                )
+            if plan.means:
+                every = kops.sum(g["mean_norm"]) / units
+                factor = factor + numerics.divide_or_zero(every, numerics.norm(block, axis=0))
             by_block = by_block + block * factor
         by_block = kops.cast(by_block, kernel.dtype)
-        return by_x + by_z @ kops.transpose(block), write_columns(by_kernel, start, by_block)
+        by_kernel = write_columns(by_kernel, start * plan.head.class_vectors, by_block)
+        by_values = tuple(a + b for a, b in zip(by_values, block_by_values))
+        return by_x + block_by_x, by_kernel, by_values
 
-    carry = kops.zeros_like(x), kops.zeros_like(kernel)
-    by_x, by_kernel = over_columns(units, knobs.block_size, step, carry)
-    by_x = by_x * kops.expand_dims(weight, -1)
-    if knobs.virtual:
-        by_x = by_x + x * kops.expand_dims(numerics.divide_or_zero(by_virtual * length, x_norm), -1)
-    return by_x, by_kernel
-
-
-def _columns(kernel, start, width, compute_dtype, dtype):
-    """Columns of the kernel from `start` on, rounded to the compute dtype and held in `dtype`."""
-    block = kops.slice(kernel, (0, start), (kernel.shape[0], width))
-    return kops.cast(kops.cast(block, compute_dtype), dtype)
-
-
-def _label_columns(x, kernel, ids, knobs):
-    """W_y of each row (n, d), rounded like the blocks."""
-    columns = kops.transpose(kops.take(kernel, ids, axis=1))
-    return kops.cast(kops.cast(columns, knobs.compute_dtype), x.dtype)
-
-
-def _label_mask(ids, start, width):
-    """Boolean (n, width): True in the label's column of this block."""
-    return numerics.label_mask(ids - start, width)
+    by_values = tuple(kops.zeros_like(value) for value in values)
+    carry = kops.zeros_like(x), kops.zeros_like(kernel), by_values
+    return over_columns(units, plan.block_size, step, carry)
 
 
 def _larger(a, b):

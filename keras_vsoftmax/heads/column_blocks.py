@@ -40,15 +40,24 @@ def write_columns(array, start, block):
     return ops.slice_update(array, (0, start), block)
 
 
-def compiled(function):
-    """Decorator: has XLA compile a function of tensors and Python values, on TensorFlow."""
+def compiled(function, passing=lambda *args: False):
+    """Decorator: has XLA compile a function of tensors and Python values, on TensorFlow.
+
+    What was compiled is kept for calls with the same Python values, but where `passing(*args)`
+    says that they will not come again.
+    """
     if keras.backend.backend() != "tensorflow":
         return function
 
-    @functools.cache
     def compile_once():
         import tensorflow as tf
 
         return tf.function(function, jit_compile=True, autograph=False)
 
-    return functools.wraps(function)(lambda *args: compile_once()(*args))
+    kept = functools.cache(compile_once)
+
+    @functools.wraps(function)
+    def run(*args):
+        return (compile_once if passing(*args) else kept)()(*args)
+
+    return run

@@ -28,7 +28,7 @@ class CurricularFace(ArcFace):
         margin: Float m in [0, pi / 2), in radians.
         scale: Float s > 0. Fixed.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
@@ -58,7 +58,8 @@ class CurricularFace(ArcFace):
     def training_terms(self, batch):
         cosine = batch.label_logit / self.scale
         t = self.advanced(cosine, batch.labels.valid)
-        limit = kops.expand_dims(self.scale * numerics.cosine_of_sum(cosine, self.margin), -1)
+        turned = numerics.cosine_of_sum(kops.stop_gradient(cosine), self.margin)
+        limit = self.scale * kops.expand_dims(turned, -1)
 
         def others(logits):
             hard = logits * (t + logits / self.scale)

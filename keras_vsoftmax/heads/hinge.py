@@ -45,6 +45,7 @@ class SquaredHinge(Head):
     title = "L2-SVM"
     formula = "L = sum_j max(0, 1 - t_j z_j)^2"
     source = "Tang, 2013; Lee, Xie et al., AISTATS 2015"
+    is_softmax = False
 
     def __init__(self, units, **kwargs):
         super().__init__(units, **kwargs)

@@ -28,7 +28,7 @@ class NoisySoftmax(StepCounter, MarginHead):
         alpha: Float, at least 0. Strength of the noise; 0 is plain softmax.
         seed: Integer, or None for one drawn at construction.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

@@ -2,13 +2,13 @@
 
 import keras
 
-from keras_vsoftmax.heads.blockable import BlockableHead
+from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.heads.registry import register
 
 
 @register("softmax")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class Softmax(BlockableHead):
+class Softmax(Head):
     """Plain softmax, without a bias.
 
         L = -sum_c q_c log softmax(z)_c,   z_j = W_j . x
@@ -22,7 +22,7 @@ class Softmax(BlockableHead):
         kernel_constraint: Constraint of the kernel.
         label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units.
         block_size: Integer, or None. Number of classes in a block, for very many classes: see
-            `VirtualSoftmax`.
+            `Head`.
 
     Call arguments and output: see `VirtualSoftmax`.
 

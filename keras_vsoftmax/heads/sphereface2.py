@@ -51,6 +51,7 @@ class SphereFace2(ScaledCosineHead):
     formula = "L = w/r (λ softplus(-(z_y - r m + b)) + (1-λ) Σ_{j≠y} softplus(z_j + r m + b))"
     source = "Wen, Liu, Weller, Raj, Singh, ICLR 2022"
     ranges = {"margin": (0.1, 0.6), "scale": (8.0, 64.0), "balance": (0.5, 0.9)}
+    is_softmax = False
 
     def __init__(
         self,

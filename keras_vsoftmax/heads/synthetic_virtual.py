@@ -29,7 +29,7 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
         units: Integer, at least 2. Number of classes.
         margin: Float m in (0.5, 1]; 1 is Virtual Softmax.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
@@ -60,11 +60,10 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
         virtual = length = super().virtual_logit(batch)
         # Under label smoothing the virtual logit is that of the smoothed row, the angle is not.
         if self.label_smoothing:
-            length = numerics.virtual_logit(batch.features, batch.kernel, batch.labels.ids)
+            length = batch.label_length
         cosine = numerics.cosine(batch.label_logit, length)
         # By rounding alone the cosine passes 1.
         distance = kops.where(cosine < 1, 1 - cosine, 0.0)
         squared = (2 * m - 1) ** 2 + 2 * m * (1 - m) * distance
         factor = (m - (1 - m) * cosine) / kops.sqrt(squared)
-        right = batch.label_logit >= kops.max(batch.logits, axis=-1)
-        return virtual * kops.where(right, factor, 1.0)
+        return virtual * kops.where(batch.classified_right, factor, 1.0)

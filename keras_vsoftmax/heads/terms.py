@@ -13,6 +13,9 @@ from keras_vsoftmax.labels import Labels
 class Batch:
     """What a head sees of a training batch.
 
+    With `block_size` nothing holds the logits or the rounded kernel of all classes: to ask for
+    `logits`, `kernel` or `at_label` is an error then, and the rest is there, exactly as without.
+
     Args:
         features: Float tensor x (..., d), rounded to the compute dtype, held in the output dtype.
         kernel: Float tensor (d, units * class_vectors), likewise.
@@ -33,6 +36,43 @@ class Batch:
         """z_y (...,); for rows q of probabilities sum_c q_c z_c."""
         return self.at_label(self.logits)
 
+    @functools.cached_property
+    def mean_logit(self):
+        """The mean of z over all classes (...,)."""
+        return kops.sum(self.logits, axis=-1) / self.logits.shape[-1]
+
+    @property
+    def classified_right(self):
+        """Boolean (...,): whether no logit is above the label's."""
+        return self.label_logit >= kops.max(self.logits, axis=-1)
+
+    @functools.cached_property
+    def log_others(self):
+        """log sum_j exp(z_j) over the classes j != y (...,); for ids."""
+        mask = numerics.label_mask(self.labels.ids, self.logits.shape[-1])
+        return kops.logsumexp(kops.where(mask, -float("inf"), self.logits), axis=-1)
+
+    @property
+    def label_length(self):
+        """||W_y|| ||x|| (...,), for one class vector a class; for ids."""
+        return numerics.virtual_logit(self.features, self.kernel, self.labels.ids)
+
+    @property
+    def label_norm(self):
+        """||W_y|| (...,), for one class vector a class; for rows q sum_c q_c ||W_c||."""
+        if self.labels.rows is None:
+            return kops.take(self._norms, self.labels.ids)
+        return kops.sum(self.labels.rows * self._norms, axis=-1)
+
+    @property
+    def mean_norm(self):
+        """The mean of ||W_c|| over all classes, a scalar, or (...,)."""
+        return kops.sum(self._norms) / self.kernel.shape[1]
+
+    @functools.cached_property
+    def _norms(self):
+        return numerics.norm(self.kernel, axis=0)
+
     def at_label(self, logits):
         """The label's entry of each row (...,); for rows of probabilities their mean."""
         if self.labels.rows is None:
@@ -52,11 +92,11 @@ class Terms(NamedTuple):
         target: Float tensor (...,), the label's logit in training.
         others: Function of logits z (..., n) that gives z' of the same shape, entry by entry:
             it may meet all columns or some of them, and its value at the label counts only where
-            there is no `target`.
+            there is no `target`. No gradient may flow through what it closes over: stop it there.
         virtual: Float tensor (...,), the logit of a class that exists in training only.
         extra: Float tensor (...,), added to the loss of each row.
         loss: Float tensor (...,), a loss that is no cross-entropy. Such a head refuses label
-            smoothing by itself.
+            smoothing by itself, and says so by `is_softmax = False`.
     """
 
     target: Any = None

@@ -4,7 +4,7 @@ import keras
 from keras import ops as kops
 
 from keras_vsoftmax import numerics
-from keras_vsoftmax.heads.blockable import BlockableHead
+from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.heads.checks import is_integer
 from keras_vsoftmax.heads.margin import StepCounter
 from keras_vsoftmax.heads.registry import register
@@ -28,11 +28,6 @@ class VirtualClass(StepCounter):
                 "`warmup_steps` must be an integer of at least 0, the number of training steps "
                 "over which the virtual class comes in. "
                 f"Received: warmup_steps={warmup_steps!r}"
-            )
-        if warmup_steps and getattr(self, "block_size", None) is not None:
-            raise ValueError(
-                "A head with `block_size` takes the virtual class whole, from the first step. "
-                f"Received: block_size={self.block_size}, warmup_steps={warmup_steps}"
             )
         self.warmup_steps = int(warmup_steps)
 
@@ -66,22 +61,16 @@ class VirtualClass(StepCounter):
 
     def virtual_logit(self, batch):
         """v (...,)."""
-        features, kernel, labels = batch.features, batch.kernel, batch.labels
-        if labels.rows is None and not self.label_smoothing:
-            return numerics.virtual_logit(features, kernel, labels.ids)
-        lengths = numerics.norm(kernel, axis=0)
-        if labels.rows is None:
-            label_length = kops.take(lengths, labels.ids)
-        else:
-            label_length = kops.sum(labels.rows * lengths, axis=-1)
         e = self.label_smoothing
-        label_length = (1 - e) * label_length + e * kops.sum(lengths) / self.units
-        return numerics.norm(features) * label_length
+        if batch.labels.rows is None and not e:
+            return batch.label_length
+        norm = (1 - e) * batch.label_norm + e * batch.mean_norm
+        return numerics.norm(batch.features) * norm
 
 
 @register("virtual")
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
-class VirtualSoftmax(VirtualClass, BlockableHead):
+class VirtualSoftmax(VirtualClass, Head):
     """Virtual Softmax: a softmax head with a virtual negative class in training.
 
         z_j = W_j . x,   v = ||W_y|| ||x||
@@ -109,12 +98,8 @@ class VirtualSoftmax(VirtualClass, BlockableHead):
         kernel_constraint: Constraint of the kernel.
         label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units. The
             virtual logit is that of q, so that smoothing ids is the same as passing q.
-        block_size: Integer, or None. With it the head goes over the classes in blocks of this
-            size (2,048 is a good one), and never holds the logits of a batch, forward or
-            backward. It takes no soft rows then, and with labels given its output is
-            (..., 2), in training and outside: the log-probability of the label, and the highest
-            among the other classes. The loss and its gradients are the same. `Classifier`
-            gives loss and metrics the label 0; a functional model is trained with zeros.
+        block_size: Integer, or None. Number of classes in a block, for very many classes: see
+            `Head`.
 
     Call arguments:
         inputs: Features (..., d).
@@ -149,4 +134,3 @@ class VirtualSoftmax(VirtualClass, BlockableHead):
     formula = "L = log(Σ exp z + exp v) - z_y"
     source = "Chen, Deng, Shen, NeurIPS 2018"
     accepts_rows = True
-    has_virtual_class = True

@@ -71,6 +71,55 @@ def differentiable_once(value, tensors, reason):
     return run(ops.stop_gradient(value), *tensors)
 
 
+def value_and_pullback(function, *tensors):
+    """The value of a function, and what takes a gradient of the value to those of its arguments.
+
+    It may stand in a loop, and in the backward pass of another function. What it gives cannot be
+    differentiated again.
+
+    Args:
+        function: Function of the tensors that returns a float tensor.
+        *tensors: Float tensors.
+
+    Returns:
+        `(value, pullback)`; `pullback(gradient)` is a tuple of gradients, one for each tensor, 0
+        where the value does not depend on it. It is called once.
+
+    Example:
+
+    >>> from keras import ops
+    >>> value, pullback = value_and_pullback(lambda x: x * x, ops.convert_to_tensor(3.0))
+    >>> float(value), float(pullback(ops.ones_like(value))[0])
+    (9.0, 6.0)
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.vjp(function, *tensors)
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            value = function(*tensors)
+        zero = tf.UnconnectedGradients.ZERO
+        return value, lambda g: tuple(
+            tape.gradient(value, tensors, output_gradients=g, unconnected_gradients=zero)
+        )
+    import torch
+
+    with torch.enable_grad():
+        tensors = [tensor.detach().requires_grad_() for tensor in tensors]
+        value = function(*tensors)
+
+    def pullback(g):
+        gradients = torch.autograd.grad(value, tensors, g, allow_unused=True)
+        return tuple(torch.zeros_like(t) if g is None else g for t, g in zip(tensors, gradients))
+
+    return value.detach(), pullback
+
+
 def _torch_records():
     if keras.backend.backend() != "torch":
         return False

@@ -26,7 +26,7 @@ COMPARED = {
     },
     **{
         f"{name} in blocks": {"head": name, **IN_BLOCKS, "evaluated": True, **FLOAT64}
-        for name in ("softmax", "virtual")
+        for name in training.BLOCKED
     },
     "in blocks, ignored labels": {**IN_BLOCKS, "ignore_class": -1, **FLOAT64},
     "no sample weights": {"weighted": False, **FLOAT64},

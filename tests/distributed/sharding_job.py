@@ -12,7 +12,7 @@ from tests.distributed import processes, training
 UNITS = 8
 MESHES = {"1 x 2": (1, 2), "2 x 2": (2, 2), "1 x 4": (1, 4)}  # batch x model
 CASES = {name: (name, {}) for name in heads.NAMES}
-CASES |= {f"{name} in blocks": (name, {"block_size": 3}) for name in ("softmax", "virtual")}
+CASES |= {f"{name} in blocks": (name, {"block_size": 3}) for name in training.BLOCKED}
 # Batches must divide by the mesh. In float64 nothing but a fault tells sharded from whole.
 OPTIONS = {"samples": 24, "evaluated": True, "policy": "float64"}
 

@@ -7,11 +7,12 @@ import pytest
 
 from keras_vsoftmax import VirtualSoftmax, heads
 from keras_vsoftmax.distributed import sharding
-from tests.distributed import processes
+from tests.distributed import processes, training
 
 LIMIT = 1200
 # Columns of the kernel on each device, of eight, for each mesh of (batch, model) devices.
 COLUMNS = {"1 x 2": 4, "2 x 2": 4, "1 x 4": 2}
+BLOCKED = [f"{name} in blocks" for name in training.BLOCKED]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def trained(tmp_path_factory):
 @pytest.mark.cross_backend
 @pytest.mark.slow
 @pytest.mark.parametrize("mesh", COLUMNS)
-@pytest.mark.parametrize("name", [*heads.NAMES, "softmax in blocks", "virtual in blocks"])
+@pytest.mark.parametrize("name", [*heads.NAMES, *BLOCKED])
 def test_sharded_head_trains_to_the_unsharded_result(trained, name, mesh):
     assert "error" not in trained[name], trained[name]["traceback"]
     found = dict(trained[name][mesh])

@@ -7,6 +7,9 @@ from keras_vsoftmax import Classifier, VirtualSoftmaxLoss, heads
 
 CLASSES = 6
 SAMPLES = 21
+# Heads to train in blocks, one of each kind: products, norms, cosines, several class vectors,
+# changed logits, state.
+BLOCKED = ("softmax", "virtual", "arcface", "subcenter_arcface", "curricular", "adacos")
 
 
 def data(samples=SAMPLES, ignored=False):

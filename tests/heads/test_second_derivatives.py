@@ -104,7 +104,7 @@ def test_gradient_penalties_are_finite_at_zero_vectors(name):
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
 
-@pytest.mark.parametrize("name", ["softmax", "virtual"])
+@pytest.mark.parametrize("name", ["softmax", "virtual", "curricular"])
 def test_blocks_say_that_they_have_none(name):
     features, kernel, ids = points("float32")
     head = heads.get(name, 5, block_size=2)

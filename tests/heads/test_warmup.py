@@ -113,11 +113,6 @@ def test_bad_values_are_refused(name, knobs):
         heads.get(name, 5, **knobs)
 
 
-def test_blocks_are_refused():
-    with pytest.raises(ValueError, match="block_size"):
-        heads.get("virtual", 5, block_size=2, warmup_steps=5)
-
-
 @pytest.mark.parametrize("steps", [(0, 5), (5, 0)])
 def test_weights_with_and_without_it_are_told_apart(steps, tmp_path):
     wrote, reads = (
