@@ -37,6 +37,8 @@ HEADS = {
     "blocked": ("virtual", {"block_size": True}),
     "blocked-arcface": ("arcface", {"block_size": True}),
     "blocked-curricular": ("curricular", {"block_size": True}),
+    "sampled-0.1": ("arcface", {"class_sampling": 0.1, "sampling_seed": 0}),
+    "sampled-0.3": ("arcface", {"class_sampling": 0.3, "sampling_seed": 0}),
 }
 VARIANTS = ("dense", *HEADS, "products")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -125,7 +127,7 @@ def resident(field):
 def measure(variant, classes, block_size, steps, jit):
     """Seconds of each step after the first, processor seconds, and bytes beside the kernel."""
     # The same at a small size first, so that libraries and compilers are there.
-    small = make_step(variant, 1000, min(block_size, 300), jit)
+    small = make_step(variant, 20 * BATCH, min(block_size, 300), jit)
     small()[0].numpy()
     del small
     gc.collect()

@@ -187,7 +187,7 @@ def _check_rows(rows, accept_soft):
         if not accept_soft:
             good &= ((rows == 0) | (rows == 1)).all(-1)
             expected = "one-hot, since this head takes class ids only (soft rows are for `softmax` "
-            expected += "and `virtual`, without block_size)"
+            expected += "and `virtual`, without block_size or class_sampling)"
     if not good.all():
         where = tuple(int(i) for i in np.argwhere(~good)[0])
         raise ValueError(

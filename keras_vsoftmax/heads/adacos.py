@@ -29,7 +29,7 @@ class AdaCos(ScaledCosineHead):
     Args:
         units: Integer, at least 2. Number of classes.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows. The
     output is a shift of the logits at the scale before the step.

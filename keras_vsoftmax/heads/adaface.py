@@ -34,7 +34,7 @@ class AdaFace(ScaledCosineHead, MarginHead):
         concentration: Float h > 0: the less, the less the margin depends on the length.
         scale: Float s > 0. Fixed.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

@@ -8,6 +8,7 @@ from keras_vsoftmax import numerics
 from keras_vsoftmax.heads import two_columns
 from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.heads.partition import shifted
+from keras_vsoftmax.heads.sampling import sampler_of
 from keras_vsoftmax.heads.terms import Batch, Terms
 from keras_vsoftmax.keras_gaps.logits_mark import mark_as_logits
 
@@ -38,6 +39,15 @@ class Head(keras.layers.Layer):
             (..., 2), in training and outside: the log-probability of the label, and the highest
             among the other classes. The loss and its gradients are the same. `Classifier`
             gives loss and metrics the label 0; a functional model is trained with zeros.
+        class_sampling: Float in (0, 1], or None. The share of the classes that a training step
+            takes: all labels of the global batch, and a uniform draw of the others. The output
+            for labels is (..., 2), as with `block_size`, which may be given beside it.
+            Outside training all classes are taken. Without `label_smoothing`.
+        sampling_correction: Boolean. Whether log((units - P) / (n - P)) is added to the logits
+            of the drawn classes under the sum of exponentials, for n classes in the sample
+            and P of them labels: the sum is then right in the mean over draws.
+        sampling_seed: Integer, or None for one drawn at construction. The draw is a function of
+            it and of the step, which is saved.
         **kwargs: `name`, `dtype` and the other arguments of `keras.layers.Layer`.
 
     Call arguments:
@@ -48,7 +58,7 @@ class Head(keras.layers.Layer):
         training: Boolean.
 
     Output shape: (..., units), float32, or float64 under a float64 policy, whatever the compute
-    dtype; (..., 2) with `block_size` and labels.
+    dtype; (..., 2) with `block_size` or `class_sampling`, and labels.
 
     To be implemented by subclasses, all of them optional:
 
@@ -110,6 +120,9 @@ class Head(keras.layers.Layer):
         kernel_constraint=None,
         label_smoothing=0.0,
         block_size=None,
+        class_sampling=None,
+        sampling_correction=False,
+        sampling_seed=None,
         activity_regularizer=None,
         **kwargs,
     ):
@@ -128,7 +141,11 @@ class Head(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.label_smoothing = float(label_smoothing)
         self.block_size = two_columns.read_block_size(self, block_size)
-        if self.block_size is not None:
+        self.class_sampling = class_sampling
+        self.sampling_correction = sampling_correction
+        self.sampler = sampler_of(self, class_sampling, sampling_correction, sampling_seed)
+        self.sampling_seed = sampling_seed if self.sampler is None else self.sampler.seed
+        if self.gives_two_columns:
             self.accepts_rows = False
         self.supports_masking = True
         self._refused_shapes = None
@@ -137,6 +154,11 @@ class Head(keras.layers.Layer):
     def is_plain_softmax(self):
         """Whether a stock cross-entropy on the output would be the head's own loss."""
         return False
+
+    @property
+    def gives_two_columns(self):
+        """Whether the output for labels is (..., 2), as with `block_size` or `class_sampling`."""
+        return self.block_size is not None or self.class_sampling is not None
 
     @property
     def output_dtype(self):
@@ -155,6 +177,8 @@ class Head(keras.layers.Layer):
         )
         self.input_spec = [keras.layers.InputSpec(min_ndim=2, axes={-1: dim})]
         self.add_state()
+        if self.sampler is not None:
+            self.sampler.build()
 
     def logits(self, inputs):
         """Plain logits z of the head, (..., units), float32 or float64; their softmax predicts."""
@@ -169,7 +193,7 @@ class Head(keras.layers.Layer):
         return two_columns.classes(self, inputs)
 
     def call(self, inputs, labels=None, training=None):
-        if self.block_size is not None and (training or labels is not None):
+        if self.gives_two_columns and (training or labels is not None):
             return two_columns.output(self, inputs, self._read_labels(labels, inputs), training)
         features, kernel = self._features_and_kernel(inputs)
         logits = self.plain_logits(features, kernel)
@@ -184,7 +208,7 @@ class Head(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape, labels_shape=None):
         self._feature_dim(inputs_shape)
-        two = self.block_size is not None and labels_shape is not None
+        two = self.gives_two_columns and labels_shape is not None
         return (*inputs_shape[:-1], 2 if two else self.units)
 
     def compute_output_spec(self, inputs, labels=None, training=None):
@@ -197,12 +221,12 @@ class Head(keras.layers.Layer):
 
     def load_own_variables(self, store):
         if "0" in store:
-            here = [tuple(weight.shape) for weight in self.weights]
+            here = [tuple(weight.shape) for weight in self._own_weights()]
             there = [tuple(store[str(number)].shape) for number in range(len(store))]
             self._refused_shapes = there if there != here else None
         if self._refused_shapes is not None:
             # Keras asks again after an error, with an empty store, and reports the last error.
-            names = ", ".join(f"{weight.name} {tuple(weight.shape)}" for weight in self.weights)
+            names = ", ".join(f"{each.name} {tuple(each.shape)}" for each in self._own_weights())
             raise ValueError(
                 f"The weights are those of another head: '{self.name}' has {names}. Give the head "
                 "the arguments with which the file was written; a warm-up, for one, adds a step. "
@@ -219,6 +243,9 @@ class Head(keras.layers.Layer):
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "label_smoothing": self.label_smoothing,
             "block_size": self.block_size,
+            "class_sampling": self.class_sampling,
+            "sampling_correction": self.sampling_correction,
+            "sampling_seed": self.sampling_seed,
             "activity_regularizer": keras.regularizers.serialize(self.activity_regularizer),
         }
 
@@ -285,7 +312,7 @@ class Head(keras.layers.Layer):
         Returns:
             Tensor: the labels themselves, but for an output that is not (..., units).
         """
-        if self.block_size is None:
+        if not self.gives_two_columns:
             return labels
         return two_columns.targets(self, labels, output, ignore_class)
 
@@ -296,7 +323,7 @@ class Head(keras.layers.Layer):
             loss: A `keras.losses.Loss`.
             metrics: What `keras.Model.compile` takes as its metrics, in any nesting.
         """
-        if self.block_size is not None:
+        if self.gives_two_columns:
             two_columns.check_compile(loss, metrics)
 
     # For hooks.
@@ -331,6 +358,12 @@ class Head(keras.layers.Layer):
 
     def _features_and_kernel(self, inputs):
         return self.rounded(inputs), self.rounded(kops.convert_to_tensor(self.kernel))
+
+    def _own_weights(self):
+        # The sampler's step has a place of its own in files, and may be missing there.
+        return [
+            each for each in self.weights if self.sampler is None or each is not self.sampler.step
+        ]
 
     def _ensure_built(self, inputs):
         if not self.built:

@@ -85,7 +85,7 @@ def variables(head):
     ]
 
 
-def sums(plan, features, kernel, ids, values):
+def sums(plan, features, kernel, ids, values, shifts=None):
     """What the loss needs of all classes, row by row.
 
         log_others   log sum_{j != y} exp(z'_j)
@@ -104,30 +104,34 @@ def sums(plan, features, kernel, ids, values):
             gradient is not.
         ids: int32 tensor (n,) with values in [0, units).
         values: Values of `variables(head)`.
+        shifts: Float tensor (units,) that is added to z' in `log_others`, or None.
 
     Returns:
         A dict of float tensors (n,), of the dtype of the features.
     """
+    count = 2 + len(values)  # of what has a gradient
 
-    def forward(x, kernel, ids, *values):
+    def apart(tensors):
+        x, kernel, *values = (kops.stop_gradient(tensor) for tensor in tensors[:count])
+        ids, *shift = tensors[count:]
+        return x, kernel, tuple(values), ids, shift[0] if shift else None
+
+    def forward(*tensors):
         # An eager TensorFlow tape records what happens in here, and cannot record the loop.
-        stopped = [kops.stop_gradient(tensor) for tensor in (x, kernel, ids, *values)]
-        output = _forward(*stopped[:3], tuple(stopped[3:]), plan)
-        return differentiable_once(output, (x, kernel, *values), _ONCE), output
+        output = _forward(*apart(tensors), plan)
+        return differentiable_once(output, tensors[:count], _ONCE), output
 
     def backward(tensors, output, g):
-        stopped = [kops.stop_gradient(tensor) for tensor in (*tensors, output, g)]
-        x, kernel, ids, *values, output, upstream = stopped
-        by_x, by_kernel, by_values = _backward(
-            x, kernel, ids, tuple(values), output, upstream, plan
+        stopped = (kops.stop_gradient(each) for each in (output, g))
+        by_x, by_kernel, by_values = _backward(*apart(tensors), *stopped, plan)
+        gradients = (
+            differentiable_once(each, (*tensors[:count], g), _ONCE)
+            for each in (by_x, by_kernel, *by_values)
         )
-        dependencies = (tensors[0], tensors[1], *tensors[3:], g)
-        by_x, by_kernel, *by_values = (
-            differentiable_once(each, dependencies, _ONCE) for each in (by_x, by_kernel, *by_values)
-        )
-        return by_x, by_kernel, None, *by_values
+        return *gradients, *(None for _ in tensors[count:])
 
-    output = with_gradient(forward, backward)(features, kernel, ids, *values)
+    constants = (ids,) if shifts is None else (ids, kops.stop_gradient(shifts))
+    output = with_gradient(forward, backward)(features, kernel, *values, *constants)
     found = {name: output[:, i] for i, name in enumerate(plan.columns)}
     return {**found, "highest": kops.stop_gradient(found["highest"])}
 
@@ -156,7 +160,7 @@ def classes(plan, features, kernel, values):
 
 
 @_compiled
-def _forward(x, kernel, ids, values, plan):
+def _forward(x, kernel, values, ids, shifts, plan):
     """Returns the columns of the plan, (n, columns)."""
     units = plan.classes(kernel)
     lowest = kops.full_like(x[:, 0], -float("inf"))
@@ -175,7 +179,8 @@ def _forward(x, kernel, ids, values, plan):
         carry["label_logit"] = carry["label_logit"] + kops.sum(kops.where(mask, z, 0.0), axis=-1)
         if plan.others is not None:
             z = plan.others(z)
-            masked = kops.where(mask, -float("inf"), z)
+        if plan.others is not None or shifts is not None:
+            masked = kops.where(mask, -float("inf"), _shifted(z, shifts, start, width))
             highest = kops.max(masked, axis=-1)
         carry["log_others"] = _added(masked, highest, *carry["log_others"])
         if plan.means:
@@ -199,6 +204,10 @@ def _forward(x, kernel, ids, values, plan):
     return kops.stack(list(found.values()), axis=-1)
 
 
+def _shifted(z, shifts, start, width):
+    return z if shifts is None else z + kops.slice(shifts, (start,), (width,))
+
+
 def _added(masked, block_top, top, total):
     """A running sum of exponentials, relative to a running top, with a block more."""
     new_top = _larger(block_top, top)
@@ -209,12 +218,12 @@ def _added(masked, block_top, top, total):
 
 
 @_compiled
-def _backward(x, kernel, ids, values, output, g, plan):
+def _backward(x, kernel, values, ids, shifts, output, g, plan):
     """Gradients of the sum of g . output to x, to the kernel, and to each of the values."""
     units = plan.classes(kernel)
     found = {name: output[:, i] for i, name in enumerate(plan.columns)}
     g = {name: g[:, i] for i, name in enumerate(plan.columns)}
-    shift, weight, by_label = (
+    log_others, weight, by_label = (
         kops.expand_dims(each, -1)
         for each in (found["log_others"], g["log_others"], g["label_logit"])
     )
@@ -231,7 +240,7 @@ def _backward(x, kernel, ids, values, output, g, plan):
         changed, pullback_others = z, None
         if plan.others is not None:
             changed, pullback_others = value_and_pullback(plan.others, z)
-        by_z = weight * kops.exp(changed - shift)
+        by_z = weight * kops.exp(_shifted(changed, shifts, start, width) - log_others)
         if plan.means:
             by_z = by_z + kops.expand_dims(g["mean_others"] / units, -1)
         if pullback_others is not None:

@@ -25,7 +25,9 @@ def over_columns(columns, block_size, step, carry):
         The last carry.
     """
     full, rest = divmod(columns, block_size)
-    if full:
+    if full == 1:
+        carry = step(0, block_size, carry)
+    elif full:
         carry = ops.fori_loop(
             0, full, lambda i, carry: step(i * block_size, block_size, carry), carry
         )

@@ -20,7 +20,7 @@ class CosFace(ScaledCosineHead, MarginHead):
         margin: Float m >= 0; 0 is NormFace.
         scale: Float s > 0. Fixed.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

@@ -25,7 +25,7 @@ class LargeMarginSoftmax(AnnealedMarginHead):
         lambda_power: Float, at least 0. Exponent of the fall.
         lambda_min: Float, at least 0. Floor of lambda.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

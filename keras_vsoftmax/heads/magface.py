@@ -36,7 +36,7 @@ class MagFace(ScaledCosineHead, MarginHead):
         pull: Float, at least 0, the weight of the regulariser of the length.
         scale: Float s > 0. Fixed.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

@@ -9,6 +9,7 @@ from keras_vsoftmax.distributed import replica
 from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.heads.margin import MarginHead, StepCounter
 from keras_vsoftmax.heads.registry import register
+from keras_vsoftmax.heads.step_seed import StepSeed
 
 
 @register("noisy")
@@ -28,7 +29,7 @@ class NoisySoftmax(StepCounter, MarginHead):
         alpha: Float, at least 0. Strength of the noise; 0 is plain softmax.
         seed: Integer, or None for one drawn at construction.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 
@@ -58,22 +59,6 @@ class NoisySoftmax(StepCounter, MarginHead):
         return {**super().get_config(), "alpha": self.alpha, "seed": self.seed}
 
     def modified_cosine(self, cosine, batch):
-        seed = _StepSeed(self.seed, self.next_step())
+        seed = StepSeed(self.seed, self.next_step(), replica.replica_id())
         noise = kops.abs(keras.random.normal(kops.shape(cosine), dtype=cosine.dtype, seed=seed))
         return cosine - self.alpha * (1 - cosine) * noise
-
-
-class _StepSeed(keras.random.SeedGenerator):
-    """A seed made from (seed, step, replica), where Keras's own keeps a state."""
-
-    def __init__(self, seed, step):
-        # Some backends add the two words up: spread the seed over the range to keep (seed, step)
-        # and (seed + 1, step - 1) apart.
-        self._first = (seed * 2654435761) % 2**31
-        self._step = step
-
-    def next(self, ordered=True):
-        second = kops.cast(self._step, "int32") + replica.replica_id() * 2**24
-        words = kops.stack([kops.full_like(second, self._first), second])
-        # JAX's keys are unsigned, the other backends take signed words.
-        return kops.cast(words, "uint32") if keras.backend.backend() == "jax" else words

@@ -23,7 +23,7 @@ class NormFace(ScaledCosineHead):
         scale: Float s > 0, fixed; or "learned": then s is a trained weight, from 30 on, as the
             authors let it be.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

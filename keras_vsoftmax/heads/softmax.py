@@ -42,4 +42,4 @@ class Softmax(Head):
 
     @property
     def is_plain_softmax(self):
-        return self.label_smoothing == 0 and self.block_size is None
+        return self.label_smoothing == 0 and not self.gives_two_columns

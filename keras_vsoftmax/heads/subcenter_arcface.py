@@ -25,7 +25,7 @@ class SubcenterArcFace(ArcFace):
         margin: Float m in [0, pi / 2), in radians.
         scale: Float s > 0. Fixed.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

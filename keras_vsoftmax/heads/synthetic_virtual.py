@@ -29,7 +29,7 @@ class SyntheticVirtualSoftmax(VirtualClass, Head):
         units: Integer, at least 2. Number of classes.
         margin: Float m in (0.5, 1]; 1 is Virtual Softmax.
         **kwargs: `kernel_initializer`, `kernel_regularizer`, `kernel_constraint`,
-            `label_smoothing`, `block_size`, and the arguments of `keras.layers.Layer`.
+            `label_smoothing`, `block_size`, `class_sampling`, and those of `keras.layers.Layer`.
 
     Call arguments and output: see `VirtualSoftmax`; labels are class ids, or one-hot rows.
 

@@ -78,10 +78,9 @@ class BlockBatch(Batch):
         # No AttributeError, which hasattr would swallow.
         return ValueError(
             f"{type(self._head).__name__} asks its batch for `{name}`, which is not held with "
-            "block_size. What is there: features, labels, label_logit, log_others, "
+            f"{_with(self._head)}. What is there: features, labels, label_logit, log_others, "
             "classified_right; with one class vector a class label_norm and label_length; with "
-            f"label smoothing mean_logit and mean_norm. Received: "
-            f"block_size={self._head.block_size}"
+            f"label smoothing mean_logit and mean_norm. Received: {_given(self._head)}"
         )
 
 
@@ -110,11 +109,14 @@ def output(head, inputs, labels, training):
 
     where L is the head's loss in training, and the cross-entropy of the plain logits outside.
 
+    With `class_sampling` a training step has the classes of its sample in the place of all. A row
+    whose label found no place there, in a batch of unknown size, is NaN.
+
     The second column is for metrics, and no gradient flows through it. A loss that sends one
     there, as every loss does that normalises the row again, gets NaN gradients.
 
     Args:
-        head: A head with `block_size`.
+        head: A head with `block_size` or `class_sampling`.
         inputs: Features (..., d).
         labels: `keras_vsoftmax.labels.Labels` with `ids` (...,).
         training: Boolean.
@@ -126,25 +128,39 @@ def output(head, inputs, labels, training):
     features = kops.reshape(head.rounded(inputs), (-1, inputs.shape[-1]))
     ids, valid = (kops.reshape(each, (-1,)) for each in (labels.ids, labels.valid))
     kernel, values = _held(head)
+    shifts = None
+    if training and head.sampler is not None:
+        kernel, ids, found, shifts = head.sampler.sample(kernel, ids)
+        valid = kops.logical_and(valid, found)
     smoothing = head.label_smoothing if training else 0.0
     means, norms = bool(smoothing), bool(training) and head.class_vectors == 1
-    plan = blocked.Plan(head, min(head.block_size, head.units), means=means, norms=norms)
-    plain = blocked.sums(plan, features, kernel, ids, values)
+    plan = blocked.Plan(head, _block_size(head, kernel), means=means, norms=norms)
+    plain = blocked.sums(plan, features, kernel, ids, values, shifts)
     sums, terms = plain, Terms()
     if training:
         batch = BlockBatch(head, features, label_lib.Labels(ids, None, valid), plain)
         terms = head.training_terms(batch)
         if terms.loss is not None:
             raise ValueError(
-                f"{type(head).__name__} takes no `block_size`: its loss is no softmax over the "
-                f"classes. Received: block_size={head.block_size}"
+                f"{type(head).__name__} takes no {_with(head)}: its loss is no softmax over the "
+                f"classes. Received: {_given(head)}"
             )
         if terms.others is not None:
             plan = plan._replace(norms=False, others=terms.others)
-            sums = blocked.sums(plan, features, kernel, ids, values)
+            sums = blocked.sums(plan, features, kernel, ids, values, shifts)
     loss = _loss(terms, plain["label_logit"], sums, head.units, smoothing)
     columns = _columns(loss, plain["highest"] - kops.stop_gradient(plain["label_logit"]), valid)
     return kops.reshape(columns, (*leading, 2))
+
+
+def _with(head):
+    return "`class_sampling`" if head.block_size is None else "`block_size`"
+
+
+def _given(head):
+    if head.block_size is None:
+        return f"class_sampling={head.class_sampling}"
+    return f"block_size={head.block_size}"
 
 
 def classes(head, inputs):
@@ -173,18 +189,25 @@ def check_compile(loss, metrics):
     """Raises a ValueError for a loss or metrics that two columns cannot serve."""
     if getattr(loss, "ignore_class", None) == 0:
         raise ValueError(
-            "With a head that has block_size, loss and metrics get the label 0 in the place of "
-            "every id, so that the ignored id must be another one, such as -1. "
+            "With a head that has block_size or class_sampling, loss and metrics get the label 0 "
+            "in the place of every id, so that the ignored id must be another one, such as -1. "
             "Received: ignore_class=0"
         )
     for metric in keras.tree.flatten(metrics):
         known = keras.metrics.get(metric) if isinstance(metric, str) else metric
         if isinstance(known, _TOP_K) or "top_k" in getattr(known, "__name__", ""):
             raise ValueError(
-                "A head with block_size gives the log-probability of the label and the highest "
-                "among the other classes, which is enough for accuracy but not for top-k. "
+                "A head with block_size or class_sampling gives the log-probability of the label "
+                "and the highest among the other classes, which is enough for accuracy but not "
+                "for top-k. "
                 f"Received: {metric!r} among the metrics"
             )
+
+
+def _block_size(head, kernel):
+    """The number of classes in a block: without `block_size` all of them."""
+    classes = kernel.shape[1] // head.class_vectors
+    return classes if head.block_size is None else min(head.block_size, classes)
 
 
 def _held(head):

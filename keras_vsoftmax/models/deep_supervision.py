@@ -39,7 +39,7 @@ class DeeplySupervised(Classifier):
     Raises:
         TypeError: For a companion that is no head.
         ValueError: For a backbone without such a list of outputs, or not as many companions, or
-            companions of other units or with `block_size`.
+            companions of other units, with `block_size` or with `class_sampling`.
 
     Example:
 
@@ -202,8 +202,9 @@ def _check_companions(companions, head, count):
                 "`companions` must be heads of this package, such as VirtualSoftmax(units). "
                 f"Received: {companion!r}"
             )
-        if companion.units != head.units or getattr(companion, "block_size", None) is not None:
+        if companion.units != head.units or companion.gives_two_columns:
             raise ValueError(
-                f"Companions must have the head's units={head.units} and no block_size. Received: "
-                f"units={companion.units}, block_size={getattr(companion, 'block_size', None)}"
+                f"Companions must have the head's units={head.units}, no block_size, and no "
+                f"class_sampling. Received: units={companion.units}, "
+                f"block_size={companion.block_size}, class_sampling={companion.class_sampling}"
             )

@@ -22,7 +22,7 @@ class Student(keras.Model):
     the head of `model` themselves, which afterwards is used as ever.
 
     Args:
-        model: A `Classifier`, whose head has no `block_size`.
+        model: A `Classifier`, whose head has no `block_size` and no `class_sampling`.
         loss: `VirtualSoftmaxLoss` or a subclass; the default is `VirtualSoftmaxLoss()`.
         **kwargs: `name` and the other arguments of `keras.Model`.
 
@@ -47,10 +47,11 @@ class Student(keras.Model):
         super().__init__(autocast=False, **kwargs)
         if not isinstance(model, Classifier):
             raise TypeError(f"`model` must be a Classifier. Received: model={model!r}")
-        if getattr(model.head, "block_size", None) is not None:
+        if model.head.gives_two_columns:
             raise ValueError(
-                "Distillation needs the logits of all classes: make the head without block_size. "
-                f"Received: block_size={model.head.block_size}"
+                "Distillation needs the logits of all classes: make the head without block_size "
+                f"and class_sampling. Received: block_size={model.head.block_size}, "
+                f"class_sampling={model.head.class_sampling}"
             )
         loss = VirtualSoftmaxLoss() if loss is None else loss
         if not isinstance(loss, VirtualSoftmaxLoss):

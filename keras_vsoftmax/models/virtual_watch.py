@@ -29,7 +29,7 @@ class VirtualWatch:
 
     def __init__(self, head):
         whole = isinstance(head, VirtualClass) and not head.warmup_steps
-        columns = getattr(head, "block_size", None) is None and not head.label_smoothing
+        columns = not getattr(head, "gives_two_columns", False) and not head.label_smoothing
         self._excess = None
         if whole and columns:
             self._excess = keras.metrics.Mean(name="virtual_excess", dtype="float32")

@@ -15,6 +15,15 @@ from tests.distributed import processes, training
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "mean_with_sample_weight")
 FLOAT64 = {"policy": "float64"}
 IN_BLOCKS = {"knobs": {"block_size": 4}}
+# Of 30 classes, so that a global batch of 8 rows fits into the sample.
+SAMPLED = {
+    "knobs": {
+        "units": 30,
+        "class_sampling": 0.4,
+        "sampling_correction": True,
+        "sampling_seed": 1,
+    }
+}
 # The last of three batches has 5 rows, on replicas with 4 and 1, unless it says otherwise.
 COMPARED = {
     **{f"head {name}": {"head": name, **FLOAT64} for name in heads.NAMES},
@@ -27,6 +36,10 @@ COMPARED = {
     **{
         f"{name} in blocks": {"head": name, **IN_BLOCKS, "evaluated": True, **FLOAT64}
         for name in training.BLOCKED
+    },
+    **{
+        f"{name} sampled": {"head": name, **SAMPLED, "evaluated": True, **FLOAT64}
+        for name in training.SAMPLED
     },
     "in blocks, ignored labels": {**IN_BLOCKS, "ignore_class": -1, **FLOAT64},
     "no sample weights": {"weighted": False, **FLOAT64},

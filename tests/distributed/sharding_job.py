@@ -13,23 +13,27 @@ UNITS = 8
 MESHES = {"1 x 2": (1, 2), "2 x 2": (2, 2), "1 x 4": (1, 4)}  # batch x model
 CASES = {name: (name, {}) for name in heads.NAMES}
 CASES |= {f"{name} in blocks": (name, {"block_size": 3}) for name in training.BLOCKED}
+SAMPLED = {"units": 2 * UNITS, "class_sampling": 0.6, "sampling_seed": 1}
+CASES |= {f"{name} sampled": (name, SAMPLED) for name in training.SAMPLED}
 # Batches must divide by the mesh. In float64 nothing but a fault tells sharded from whole.
 OPTIONS = {"samples": 24, "evaluated": True, "policy": "float64"}
+
+
+def make_head(name, knobs):
+    return training.make_head(name, **{"units": UNITS, **knobs})
 
 
 def compare(name, knobs):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
-    expected = training.outcome(
-        contextlib.nullcontext(), head=training.make_head(name, UNITS, **knobs), **OPTIONS
-    )
+    expected = training.outcome(contextlib.nullcontext(), head=make_head(name, knobs), **OPTIONS)
     return {label: split(name, knobs, shape, expected) for label, shape in MESHES.items()}
 
 
 def split(name, knobs, shape, expected):
     devices = keras.distribution.list_devices()[: shape[0] * shape[1]]
     mesh = keras.distribution.DeviceMesh(shape, ["batch", "model"], devices)
-    head = training.make_head(name, UNITS, **knobs)
+    head = make_head(name, knobs)
     distribution = keras.distribution.ModelParallel(
         layout_map=sharding.head_layout_map(head, mesh), batch_dim_name="batch"
     )

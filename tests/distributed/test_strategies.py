@@ -96,14 +96,14 @@ def test_tf_config_that_does_not_fit(monkeypatch, config):
 @pytest.mark.core
 def test_snippets_of_the_guide(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    training, backup, sharded, blocked = snippets.of("docs/scaling.md")
+    training, backup, sharded, blocked, sampled = snippets.of("docs/scaling.md")
     assert "DeviceMesh" in sharded  # eight devices are not here: test_sharding.py has their like
     names = {
         "backbone": lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]),
         "x": np.ones((8, 4), "float32"),
         "y": np.arange(8),
     }
-    snippets.run([training, backup, blocked], names)
+    snippets.run([training, backup, blocked, sampled], names)
     assert not (tmp_path / "shared" / "backup").exists()  # the run is over
 
 

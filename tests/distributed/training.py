@@ -10,6 +10,7 @@ SAMPLES = 21
 # Heads to train in blocks, one of each kind: products, norms, cosines, several class vectors,
 # changed logits, state.
 BLOCKED = ("softmax", "virtual", "arcface", "subcenter_arcface", "curricular", "adacos")
+SAMPLED = ("virtual", "subcenter_arcface", "adacos")
 
 
 def data(samples=SAMPLES, ignored=False):

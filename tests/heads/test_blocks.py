@@ -39,7 +39,7 @@ def losses_and_gradients(head, kernel, features, ids):
 
     def losses(features, kernel):
         output = call_head(head, kernel, features, ids)
-        if head.block_size is not None:
+        if head.gives_two_columns:
             return -output[..., 0]
         return -kops.take_along_axis(output, kops.expand_dims(ids, -1), axis=-1)[..., 0]
 
