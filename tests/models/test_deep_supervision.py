@@ -94,7 +94,8 @@ def test_all_but_training_is_the_top_alone(tmp_path):
     results = model.evaluate(x, y, verbose=0, return_dict=True)
     assert results.keys() == {"loss", "accuracy"}
     expected = plain.evaluate(x, y, verbose=0, return_dict=True)
-    assert results["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    # Keras 3.10 gives tensors here.
+    assert float(results["loss"]) == pytest.approx(float(expected["loss"]), rel=1e-5)
     assert len(model.evaluate(x, y, verbose=0)) == 2
     changed = [c.kernel.assign(0 * c.kernel.value) for c in model.companions]
     assert len(changed) == 2
