@@ -21,6 +21,14 @@ def check_range(name, value, low=None, high=None, above=None, below=None):
         raise ValueError(f"`{name}` must be a finite number {expected}. Received: {name}={value!r}")
 
 
+def no_softmax(head, argument, value):
+    """The error of a head that is asked to go over some of its classes at a time, and cannot."""
+    return ValueError(
+        f"{type(head).__name__} takes no `{argument}`: its loss is no softmax over the classes. "
+        f"Received: {argument}={value}"
+    )
+
+
 def is_integer(value):
     """Whether this is an integer of Python or NumPy; True and False are not."""
     return not isinstance(value, bool) and hasattr(value, "__index__")

@@ -9,7 +9,7 @@ from keras import ops as kops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.distributed import replica, steps
-from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.heads.checks import check_range, is_integer, no_softmax
 from keras_vsoftmax.heads.column_blocks import compiled
 from keras_vsoftmax.heads.step_seed import StepSeed
 from keras_vsoftmax.utils.gradients import with_gradient
@@ -139,10 +139,7 @@ def sampler_of(head, rate, correction, seed):
             f"`sampling_seed` must be an integer, or None. Received: sampling_seed={seed!r}"
         )
     if not head.is_softmax:
-        raise ValueError(
-            f"{type(head).__name__} takes no `class_sampling`: its loss is no softmax over the "
-            f"classes. Received: class_sampling={rate}"
-        )
+        raise no_softmax(head, "class_sampling", rate)
     if head.label_smoothing:
         raise ValueError(
             "`class_sampling` takes no `label_smoothing`, which is a mean over all classes. "

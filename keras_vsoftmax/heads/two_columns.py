@@ -6,7 +6,7 @@ from keras import ops as kops
 from keras_vsoftmax import labels as label_lib
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads import blocked
-from keras_vsoftmax.heads.checks import check_range, is_integer
+from keras_vsoftmax.heads.checks import check_range, is_integer, no_softmax
 from keras_vsoftmax.heads.terms import Batch, Terms
 from keras_vsoftmax.utils.gradients import with_gradient
 
@@ -75,12 +75,13 @@ class BlockBatch(Batch):
         return self.sums[name]
 
     def _missing(self, name):
+        argument, value = _given(self._head)
         # No AttributeError, which hasattr would swallow.
         return ValueError(
             f"{type(self._head).__name__} asks its batch for `{name}`, which is not held with "
-            f"{_with(self._head)}. What is there: features, labels, label_logit, log_others, "
+            f"`{argument}`. What is there: features, labels, label_logit, log_others, "
             "classified_right; with one class vector a class label_norm and label_length; with "
-            f"label smoothing mean_logit and mean_norm. Received: {_given(self._head)}"
+            f"label smoothing mean_logit and mean_norm. Received: {argument}={value}"
         )
 
 
@@ -95,10 +96,7 @@ def read_block_size(head, block_size):
         )
     check_range("block_size", block_size, low=1)
     if not head.is_softmax:
-        raise ValueError(
-            f"{type(head).__name__} takes no `block_size`: its loss is no softmax over the "
-            f"classes. Received: block_size={block_size}"
-        )
+        raise no_softmax(head, "block_size", block_size)
     return int(block_size)
 
 
@@ -141,10 +139,7 @@ def output(head, inputs, labels, training):
         batch = BlockBatch(head, features, label_lib.Labels(ids, None, valid), plain)
         terms = head.training_terms(batch)
         if terms.loss is not None:
-            raise ValueError(
-                f"{type(head).__name__} takes no {_with(head)}: its loss is no softmax over the "
-                f"classes. Received: {_given(head)}"
-            )
+            raise no_softmax(head, *_given(head))
         if terms.others is not None:
             plan = plan._replace(norms=False, others=terms.others)
             sums = blocked.sums(plan, features, kernel, ids, values, shifts)
@@ -153,14 +148,10 @@ def output(head, inputs, labels, training):
     return kops.reshape(columns, (*leading, 2))
 
 
-def _with(head):
-    return "`class_sampling`" if head.block_size is None else "`block_size`"
-
-
 def _given(head):
-    if head.block_size is None:
-        return f"class_sampling={head.class_sampling}"
-    return f"block_size={head.block_size}"
+    """The argument that makes the head give two columns, and its value."""
+    argument = "class_sampling" if head.block_size is None else "block_size"
+    return argument, getattr(head, argument)
 
 
 def classes(head, inputs):

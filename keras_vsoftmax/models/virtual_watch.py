@@ -29,9 +29,8 @@ class VirtualWatch:
 
     def __init__(self, head):
         whole = isinstance(head, VirtualClass) and not head.warmup_steps
-        columns = not getattr(head, "gives_two_columns", False) and not head.label_smoothing
         self._excess = None
-        if whole and columns:
+        if whole and not head.gives_two_columns and not head.label_smoothing:
             self._excess = keras.metrics.Mean(name="virtual_excess", dtype="float32")
 
     @property
