@@ -15,9 +15,9 @@ from keras_vsoftmax.angles import (  # noqa: F401 (public here)
     root,
     sine,
 )
-from keras_vsoftmax.utils.gradients import with_gradient
+from keras_vsoftmax.utils.gradients import after, with_gradient
 
-# A row of upstream gradients whose sum is this small against its largest entry comes from a
+# A row of upstream gradients whose sum is this small against its range comes from a
 # loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
 # the row for probabilities and divides by its sum, the products of gradient and row do.
 _GUARD_RATIO = 1e-3
@@ -35,11 +35,10 @@ def product(features, kernel):
     Returns:
         Float tensor (..., units).
     """
+    logits = _rows(features) @ kernel
     if len(features.shape) == 2:
-        return features @ kernel
-    leading = ops.shape(features)[:-1]
-    flat = ops.reshape(features, (-1, features.shape[-1]))
-    return ops.reshape(flat @ kernel, (*leading, kernel.shape[1]))
+        return logits
+    return ops.reshape(logits, (*ops.shape(features)[:-1], kernel.shape[1]))
 
 
 def norm(x, axis=-1):
@@ -57,7 +56,7 @@ def norm(x, axis=-1):
 
     def forward(x):
         squared = ops.sum(ops.square(x), axis=axis)
-        return root(squared), squared
+        return _over_root(squared, squared), squared
 
     def backward(tensors, squared, g):
         return (tensors[0] * ops.expand_dims(_over_root(g, squared), axis),)
@@ -81,7 +80,7 @@ def label_norms(kernel, ids):
 
     def forward(kernel, ids):
         squared = ops.sum(ops.square(kernel), axis=0)
-        return ops.take(root(squared), ids), squared
+        return take(_over_root(squared, squared), ids), squared
 
     def backward(tensors, squared, g):
         kernel, ids = tensors
@@ -117,7 +116,8 @@ def unit(x, axis=-1):
 def unit_class_logits(features, kernel):
     """Logits with class vectors of unit norm, x . W_j / ||W_j||; 0 where W_j is zero.
 
-    The product is scaled by column, since that is cheaper than to scale the kernel.
+    The product is scaled by column, since that is cheaper than to scale the kernel. The gradient
+    of the norms is a projection of that of the columns, for which no product need be kept.
 
     Args:
         features: Float tensor (..., d).
@@ -127,15 +127,24 @@ def unit_class_logits(features, kernel):
         Float tensor (..., units).
     """
 
-    def forward(kernel):
+    def forward(features, kernel):
         inverse = _inverse_norm(kernel, axis=0)
-        return inverse, inverse
+        return product(features, kernel) * ops.squeeze(inverse, 0), inverse
 
     def backward(tensors, inverse, g):
-        return ((tensors[0] * inverse) * (-g * ops.square(inverse)),)
+        features, kernel = tensors
+        g = g * ops.squeeze(inverse, 0)
+        by_features = product(g, ops.transpose(kernel))
+        by_kernel = product(ops.transpose(_rows(features)), _rows(g))
+        along = ops.sum(kernel * by_kernel, axis=0, keepdims=True)
+        return by_features, by_kernel - kernel * (along * ops.square(inverse))
 
-    inverse = with_gradient(forward, backward)(kernel)
-    return product(features, kernel) * ops.squeeze(inverse, 0)
+    return with_gradient(forward, backward)(features, kernel)
+
+
+def _rows(x):
+    """(..., d) as (n, d)."""
+    return x if len(x.shape) == 2 else ops.reshape(x, (-1, x.shape[-1]))
 
 
 def _inverse_norm(x, axis):
@@ -162,14 +171,48 @@ def pick(x, ids):
     """
 
     def forward(x, ids):
-        picked = ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1)
-        return ops.squeeze(picked, -1), None
+        picked = _picked(x, ids)
+        return picked, picked
 
-    def backward(tensors, _, g):
+    def backward(tensors, picked, g):
         x, ids = tensors
-        return ops.where(label_mask(ids, x.shape[-1]), ops.expand_dims(g, -1), 0.0), None
+        return _at_label(after(ids, picked, g), g, x.shape[-1]), None
 
     return with_gradient(forward, backward)(x, ids)
+
+
+def take(x, ids):
+    """x[ids] for ids that are not negative.
+
+    Args:
+        x: Tensor (units,).
+        ids: int32 tensor (...,) with values in [0, units).
+
+    Returns:
+        Tensor (...,) of the dtype of x.
+    """
+    if keras.backend.backend() == "tensorflow":
+        # Keras makes three operations more, for negative ids.
+        import tensorflow as tf
+
+        return tf.gather(x, ids)
+    return ops.take(x, ids)
+
+
+def _picked(x, ids):
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.gather(x, ids, batch_dims=len(ids.shape))
+    return ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
+
+
+def _at_label(ids, values, units):
+    """(..., units): a value for each row in the column of its label, and 0 elsewhere."""
+    values = ops.expand_dims(values, -1)
+    if keras.backend.backend() == "torch":  # whose one_hot are integers of 64 bits
+        return ops.where(label_mask(ids, units), values, 0.0)
+    return ops.one_hot(ids, units, dtype=values.dtype) * values
 
 
 def segment_sum(values, ids, segments):
@@ -263,6 +306,9 @@ def log_probs(
     a loss that normalises the row again, and would drop the virtual class or the margin without
     a word; the guard makes such a row's gradients NaN.
 
+    One matrix (..., units) is kept for the backward pass, the logits relative to their top; the
+    exponentials are made again.
+
     Args:
         logits: Float tensor z (..., units).
         valid: Boolean tensor (...,). Where False, the row is NaN and its gradient zero.
@@ -281,49 +327,56 @@ def log_probs(
     named |= {"ids": ids, "modified": modified, "offset": offset}
     named = {name: value for name, value in named.items() if value is not None}
 
-    def columns(tensors):
-        given = dict(zip(named, tensors))
-        return (
-            ops.expand_dims(given[name], -1) if name in given else None
-            for name in ("valid", "virtual", "target", "offset")
-        )
+    def columns(given):
+        # What is added to the sum of exponentials of the matrix, and the offset.
+        added = {
+            name: ops.expand_dims(given[name], -1)
+            for name in ("virtual", "target")
+            if name in given
+        }
+        return added, ops.expand_dims(given["offset"], -1) if "offset" in given else None
 
     def forward(*tensors):
-        z = tensors[0]
         given = dict(zip(named, tensors))
-        valid, v, t, offset = columns(tensors)
-        mask = None if t is None else label_mask(given["ids"], z.shape[-1])
-        partition = given.get("modified", z)
-        replaced = partition if t is None else ops.where(mask, t, partition)
-        top = ops.max(replaced, axis=-1, keepdims=True)
-        if v is not None:
-            top = ops.where(v > top, v, top)
+        added, offset = columns(given)
+        z = given["logits"]
+        others = given.get("modified", z)
+        if target is not None:
+            # TensorFlow selects a scalar in place, and would copy the matrix for a column.
+            others = ops.where(label_mask(given["ids"], z.shape[-1]), -float("inf"), others)
+        top = ops.max(others, axis=-1, keepdims=True)
+        for value in added.values():
+            top = ops.where(value > top, value, top)
         # Logits are taken relative to the top throughout, so that large ones cost no digits.
-        centred = z - top
-        relative = centred if modified is None else partition - top
-        exponentials = ops.exp(relative if t is None else ops.where(mask, t - top, relative))
-        total = ops.sum(exponentials, axis=-1, keepdims=True)
-        virtual_exponential = None
-        if v is not None:
-            virtual_exponential = ops.exp(v - top)
-            total = total + virtual_exponential
-        shift = ops.log(total)
-        if offset is not None:
-            shift = shift + offset
-        output = centred - ops.where(valid, shift, float("nan"))
-        return output, (output, top, mask, exponentials, virtual_exponential, total)
+        relative = others - top
+        total = ops.sum(ops.exp(relative), axis=-1, keepdims=True)
+        for value in added.values():
+            total = total + ops.exp(value - top)
+        shift = ops.log(total) if offset is None else ops.log(total) + offset
+        shift = ops.where(ops.expand_dims(given["valid"], -1), shift, float("nan"))
+        if modified is not None:
+            output = (z - top) - shift
+        elif target is None:
+            output = relative - shift
+        else:
+            # Not z - top, so that the matrix of the others can take the place of z.
+            label_logit = ops.expand_dims(_picked(z, given["ids"]), -1)
+            mask = label_mask(after(given["ids"], total), z.shape[-1])
+            output = ops.where(mask, (label_logit - top) - shift, relative - shift)
+        return output, (relative, top, total)
 
     def backward(tensors, kept, g):
-        valid, v, t, offset = columns(tensors)
-        output, top, mask, exponentials, virtual_exponential, total = kept
-        g, row_sum = _guarded(g, output, valid, guard)
+        given = dict(zip(named, tensors))
+        added, offset = columns(given)
+        relative, top, total = kept
+        shift = top + ops.log(total) if offset is None else top + ops.log(total) + offset
+        g, row_sum = _guarded(g, given["logits"], shift, given["valid"], guard)
         scale = -row_sum / total
-        others = scale * (exponentials if mask is None else ops.where(mask, 0.0, exponentials))
+        others = scale * ops.exp(relative)
         grads = {"logits": g + others} if modified is None else {"logits": g, "modified": others}
-        if v is not None:
-            grads["virtual"] = ops.squeeze(scale * virtual_exponential, -1)
-        if t is not None:
-            grads["target"] = ops.squeeze(scale * ops.exp(t - top), -1)
+        for name, value in added.items():
+            grad = ops.squeeze(scale * ops.exp(value - top), -1)
+            grads[name] = after(grad, grads["logits"])
         if offset is not None:
             grads["offset"] = ops.squeeze(-row_sum, -1)
         return tuple(grads.get(name) for name in named)
@@ -345,35 +398,36 @@ def shift(logits, partition, valid, guard=True):
     """
 
     def forward(z, partition, valid):
-        valid = ops.expand_dims(valid, -1)
-        output = z - ops.where(valid, ops.expand_dims(partition, -1), float("nan"))
-        return output, output
+        shift = ops.where(valid, partition, float("nan"))
+        return z - ops.expand_dims(shift, -1), None
 
-    def backward(tensors, output, g):
-        g, row_sum = _guarded(g, output, ops.expand_dims(tensors[2], -1), guard)
+    def backward(tensors, _, g):
+        z, partition, valid = tensors
+        g, row_sum = _guarded(g, z, ops.expand_dims(partition, -1), valid, guard)
         return g, ops.squeeze(-row_sum, -1), None
 
     return with_gradient(forward, backward)(logits, partition, valid)
 
 
-def _guarded(g, output, valid, guard):
+def _guarded(g, logits, shift, valid, guard):
     """The gradients of the valid rows, and their sums (..., 1), NaN where the guard trips."""
-    g = g * ops.cast(valid, g.dtype)
+    g = g * ops.cast(ops.expand_dims(valid, -1), g.dtype)
     row_sum = ops.sum(g, axis=-1, keepdims=True)
     if guard:
-        row_sum = ops.where(_normalises_again(g, output, row_sum), float("nan"), row_sum)
+        row_sum = ops.where(_normalises_again(g, logits, shift, row_sum), float("nan"), row_sum)
     return g, row_sum
 
 
-def _normalises_again(g, output, row_sum):
+def _normalises_again(g, logits, shift, row_sum):
     """Whether gradients come from a loss that normalises the row, (..., 1), or (1, 1) for all."""
-    largest = ops.max(ops.abs(g), axis=-1, keepdims=True)
-    tripped = ops.abs(row_sum) < _GUARD_RATIO * largest
+    # The range of the row: its absolute values would be a matrix more.
+    spread = ops.max(g, axis=-1, keepdims=True) - ops.min(g, axis=-1, keepdims=True)
+    tripped = ops.abs(row_sum) < _GUARD_RATIO * spread
     if keras.backend.backend() == "tensorflow":
         return tripped  # there the heads mark their output as logits
     # A loss that divides by the row's sum: one row shows it, and costs nothing.
-    units = g.shape[-1]
-    product = ops.reshape(g, (-1, units))[:1] * ops.reshape(output, (-1, units))[:1]
+    first, row, shift = (ops.reshape(x, (-1, x.shape[-1]))[:1] for x in (g, logits, shift))
+    product = first * (row - shift)
     divides = ops.abs(ops.sum(product)) < _GUARD_RATIO * ops.max(ops.abs(product))
     return ops.logical_or(tripped, divides)
 

@@ -120,6 +120,28 @@ def value_and_pullback(function, *tensors):
     return value.detach(), pullback
 
 
+def after(tensor, *first):
+    """The tensor, given out when others are there.
+
+    A graph of TensorFlow computes what it can as early as it can, large gradients among them
+    that nothing needs before the forward pass is over, and what comes twice only once, which it
+    then holds. The other backends have an order.
+
+    Args:
+        tensor: Tensor.
+        *first: Tensors.
+
+    Returns:
+        `tensor`.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return tensor
+    import tensorflow as tf
+
+    with tf.control_dependencies(first):
+        return tf.identity(tensor)
+
+
 def _torch_records():
     if keras.backend.backend() != "torch":
         return False
