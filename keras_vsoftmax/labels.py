@@ -64,12 +64,15 @@ def interpret(labels, units, leading_shape, dtype, accept_rows=True, ignore_clas
     if len(labels.shape) > len(leading_shape):
         labels = ops.squeeze(labels, axis=-1)
     labels = _comparable(labels)
-    # An id is valid if it is left as it is: fewer operations than to ask for one thing after
-    # the other. What is no number, or beyond int32, becomes some number first.
-    ids = ops.cast(labels, "int32") if "float" in _kind(labels) else labels
-    ids = ops.clip(ids, 0, units - 1)
-    valid = ops.equal(ops.cast(ids, labels.dtype), labels)
-    ids = ops.cast(ids, "int32")
+    if "float" in _kind(labels):
+        # Valid is what comes back as it was: fewer operations than to ask for one thing after the
+        # other. What is no number, or beyond int32, becomes some number first.
+        labels = ops.convert_to_tensor(labels)
+        ids = ops.clip(ops.cast(labels, "int32"), 0, units - 1)
+        valid = ops.equal(ops.cast(ids, labels.dtype), labels)
+    else:
+        valid = ops.logical_and(labels >= 0, labels < units)
+        ids = ops.cast(ops.where(valid, labels, 0), "int32")
     if ignore_class is None:
         return Labels(ids, None, valid)
     # What is unsigned still, of 32 and 64 bits, holds no negative id, and would wrap it.
