@@ -16,6 +16,13 @@ from keras_vsoftmax.angles import (  # noqa: F401 (public here)
     sine,
 )
 from keras_vsoftmax.utils.gradients import after, with_gradient
+from keras_vsoftmax.utils.lookups import (  # noqa: F401 (public here)
+    label_mask,
+    pick,
+    picked,
+    segment_sum,
+    take,
+)
 
 # A row of upstream gradients whose sum is this small against its range comes from a
 # loss that normalises the row again: the gradient of such a loss sums to zero. Where a loss takes
@@ -157,87 +164,6 @@ def _over_root(a, squared):
     return a / ops.sqrt(ops.where(squared > 0, squared, float("inf")))
 
 
-def pick(x, ids):
-    """x[..., ids]: one entry of each row.
-
-    The gradient is written as a select instead of the scatter that a gather would give.
-
-    Args:
-        x: Float tensor (..., units).
-        ids: int32 tensor (...,) with values in [0, units).
-
-    Returns:
-        Float tensor (...,).
-    """
-
-    def forward(x, ids):
-        picked = _picked(x, ids)
-        return picked, picked
-
-    def backward(tensors, picked, g):
-        x, ids = tensors
-        return _at_label(after(ids, picked, g), g, x.shape[-1]), None
-
-    return with_gradient(forward, backward)(x, ids)
-
-
-def take(x, ids):
-    """x[ids] for ids that are not negative.
-
-    Args:
-        x: Tensor (units,).
-        ids: int32 tensor (...,) with values in [0, units).
-
-    Returns:
-        Tensor (...,) of the dtype of x.
-    """
-    if keras.backend.backend() == "tensorflow":
-        # Keras makes three operations more, for negative ids.
-        import tensorflow as tf
-
-        return tf.gather(x, ids)
-    return ops.take(x, ids)
-
-
-def _picked(x, ids):
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        return tf.gather(x, ids, batch_dims=len(ids.shape))
-    return ops.squeeze(ops.take_along_axis(x, ops.expand_dims(ids, -1), axis=-1), -1)
-
-
-def _at_label(ids, values, units):
-    """(..., units): a value for each row in the column of its label, and 0 elsewhere."""
-    values = ops.expand_dims(values, -1)
-    if keras.backend.backend() == "torch":  # whose one_hot are integers of 64 bits
-        return ops.where(label_mask(ids, units), values, 0.0)
-    return ops.one_hot(ids, units, dtype=values.dtype) * values
-
-
-def segment_sum(values, ids, segments):
-    """The sum of the values of each id, (segments,), in their dtype.
-
-    `keras.ops.segment_sum` computes in float32 under float64 on torch.
-
-    Args:
-        values: Float tensor (n,).
-        ids: int32 tensor (n,) with values in [0, segments).
-        segments: Integer.
-
-    Returns:
-        Float tensor (segments,).
-    """
-    if keras.backend.backend() == "torch":
-        return values.new_zeros(segments).index_add(0, ids, values)
-    return ops.segment_sum(values, ids, num_segments=segments)
-
-
-def label_mask(ids, units):
-    """Boolean (..., units): True in the column of the label."""
-    return ops.equal(ops.arange(units, dtype="int32"), ops.expand_dims(ids, -1))
-
-
 def virtual_logit(features, kernel, ids):
     """The logit of the virtual class, v = ||W_y|| ||x||.
 
@@ -360,7 +286,7 @@ def log_probs(
             output = relative - shift
         else:
             # Not z - top, so that the matrix of the others can take the place of z.
-            label_logit = ops.expand_dims(_picked(z, given["ids"]), -1)
+            label_logit = ops.expand_dims(picked(z, given["ids"]), -1)
             mask = label_mask(after(given["ids"], total), z.shape[-1])
             output = ops.where(mask, (label_logit - top) - shift, relative - shift)
         return output, (relative, top, total)
