@@ -70,6 +70,7 @@ def interpret(labels, units, leading_shape, dtype, accept_rows=True, ignore_clas
         labels = ops.convert_to_tensor(labels)
         ids = ops.clip(ops.cast(labels, "int32"), 0, units - 1)
         valid = ops.equal(ops.cast(ids, labels.dtype), labels)
+        ids = ops.where(valid, ids, 0)
     else:
         valid = ops.logical_and(labels >= 0, labels < units)
         ids = ops.cast(ops.where(valid, labels, 0), "int32")
