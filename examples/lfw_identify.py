@@ -3,7 +3,8 @@
 Trains on the people of some of LFW's folds, or on a folder of other faces, and identifies the rest
 of LFW: of a person with enough images the first is enrolled and the others are queries; a person
 with fewer is a stranger. Half of the strangers choose a threshold for the false-accept rate --far,
-the other half show whether it is kept. Nothing was published about this.
+the other half show whether it is kept. With --folds the pairs of the other folds are verified by
+the same model, as lfw.py does. Nothing was published about this.
 
 Recipes: those of lfw.py.
 
@@ -19,14 +20,17 @@ from keras_vsoftmax.experiments.data.face_gallery import FaceGallerySet
 from keras_vsoftmax.experiments.data.face_images import read_tree
 from keras_vsoftmax.experiments.scripts import face_script, options, script
 from keras_vsoftmax.experiments.training import recipes
-from keras_vsoftmax.verification import read_lfw_pairs
+from keras_vsoftmax.verification import DecodedImages, read_lfw_pairs
 
 
 def load(recipe, args):
-    trained = set()
+    trained, tests = set(), {}
+    shape = (*args.image_size, 3)
     if args.folds:
         pairs = face_script.read_pairs(read_lfw_pairs, args.pairs)
         trained = set(pairs.in_folds(args.folds).people())
+        rest, decoded = pairs.without(trained), DecodedImages(shape)
+        tests = {"lfw": face_script.face_test(rest, args.lfw, args, decoded)}
     most = face_script.QUICK_PEOPLE if args.quick else None
     others = read_tree(args.lfw, keep=lambda name: name not in trained, most=most and 5 * most)
     if args.folds:
@@ -34,8 +38,7 @@ def load(recipe, args):
     else:
         known = set(others.people)
         tree = read_tree(args.faces, args.min_images, lambda name: name not in known, most)
-    shape = (*args.image_size, 3)
-    data = FaceGallerySet(tree, shape, {}, others, args.enroll, args.far, args.flip)
+    data = FaceGallerySet(tree, shape, tests, others, args.enroll, args.far, args.flip)
     print(data)
     return data
 

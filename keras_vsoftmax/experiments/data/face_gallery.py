@@ -16,6 +16,8 @@ from keras_vsoftmax.verification import embed_images
 class FaceGallerySet(FaceSet):
     """People to train on, and a tree of others to identify after the last epoch.
 
+    Where `tests` has pairs, they are verified as well, with the same model.
+
     Of the others, those with more than `enroll` images are known: the first ones are enrolled,
     the rest are queries. Those with fewer are strangers. Every second stranger calibrates the
     threshold, the others are queries.
@@ -55,7 +57,7 @@ class FaceGallerySet(FaceSet):
         counts = {name: int(part.sum()) for name, part in self.parts().items()}
         known = len(np.unique(self.others.labels[self.parts()["enroll"]]))
         return (
-            f"Train: {self.tree}\nIdentify: {known:,} people enrolled by {counts['enroll']:,} "
+            f"{super().__str__()}\nIdentify: {known:,} people enrolled by {counts['enroll']:,} "
             f"images, {counts['known']:,} queries of them; {counts['strangers']:,} of strangers, "
             f"{counts['calibrate']:,} of others for the threshold; nobody is trained on"
         )
@@ -83,7 +85,10 @@ class FaceGallerySet(FaceSet):
         }
 
     def measure(self, model, batch_size, folder):
-        """Closed-set and open-set figures, and what the calibrated threshold does to strangers."""
+        """Closed-set and open-set figures, and what the calibrated threshold does to strangers.
+
+        With the figures of `FaceSet` where there are pairs.
+        """
         paths = [os.path.join(self.others.root, image) for image in self.others.images]
         embeddings = embed_images(model, paths, batch_size, self.flip)
         labels, parts = self.others.labels, self.parts()
@@ -98,6 +103,7 @@ class FaceGallerySet(FaceSet):
 
         low, high = false_accept_interval(*best("calibrate"), *best("strangers"), self.far)
         return {
+            **(super().measure(model, batch_size, folder) if self.tests else {}),
             "identification": {
                 **found.to_dict(),
                 "false_accept_rate": found.false_accept_rate,
@@ -106,5 +112,5 @@ class FaceGallerySet(FaceSet):
                 "identified_rate": found.identified_rate,
                 "known": found.known,
                 "unknown": found.unknown,
-            }
+            },
         }

@@ -246,4 +246,7 @@ def test_lfw_identified(lfw, face_folder, capsys):
     assert "12 queries of people who are enrolled by 1 image(s) each, 11 of strangers" in printed
     (record,) = records.find([lfw / "runs"])
     assert 0 <= record["identification"]["identification_auroc"] <= 1
+    # The pairs of the other folds are verified by the same model.
+    assert "Verify on lfw:" in printed
+    assert 0 <= record["verification"]["lfw"]["auc"] <= 1
     assert "needs 2 people" in _fails(capsys, "lfw_identify", *options, "--enroll", 3)
