@@ -13,6 +13,10 @@ def head_layout_map(head, device_mesh, axis="model"):
     The rest of the model is replicated, and the optimizer's slots follow the kernel. Entries
     for other variables can be added to the map.
 
+    A head with `class_sampling` draws the classes of each device by themselves from now on, so
+    that each looks up columns of its own: `ceil(class_sampling * units / n)` on every device, which
+    must have room for the labels of a whole batch.
+
     Args:
         head: A head of this package, not yet built: the distribution must be set first.
         device_mesh: `keras.distribution.DeviceMesh` with a batch axis and a model axis. Batches
@@ -61,6 +65,9 @@ def head_layout_map(head, device_mesh, axis="model"):
             "The head must not be built before the distribution is set, or its kernel stays on "
             f"one device. Received: the built head {head.name!r}"
         )
+    if head.sampler is not None:
+        layout = keras.distribution.TensorLayout((axis, None), device_mesh)
+        head.sampler.split(axes[axis], lambda x: keras.distribution.distribute_tensor(x, layout))
     layout_map = keras.distribution.LayoutMap(device_mesh)
     layout_map[f"(.*/)?{re.escape(head.name)}/kernel"] = (None, axis)
     return layout_map

@@ -32,7 +32,8 @@ class ClassSampler(keras.layers.Layer):
 
     The others are drawn uniformly, without putting back. The draw is a function of the seed and
     of the step, a training forward pass, which is a saved weight: a resumed run draws on where it
-    was, and all replicas draw alike.
+    was, and all replicas draw alike. After `split` each part of the classes is drawn by itself,
+    with the same formulas.
 
     Args:
         units: Integer. Number of classes.
@@ -44,10 +45,35 @@ class ClassSampler(keras.layers.Layer):
     def __init__(self, units, rate, correction=False, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.units = units
-        self.size = max(2, math.ceil(rate * units - 1e-9 * units))
+        self.rate = rate
+        self.parts, self._placed = 1, lambda by_part: by_part
         self.correction = correction
         # Python's generator is one of those that keras.utils.set_random_seed seeds.
         self.seed = random.randrange(2**31) if seed is None else seed
+
+    def split(self, parts, placed=lambda by_part: by_part):
+        """Has every draw take the same number of classes from each of so many equal parts.
+
+        Where the classes are split over devices, each then looks up columns of its own, and none
+        travels. A sample has `ceil(rate * units / parts)` classes of each part, which must have
+        room for all labels of a batch.
+
+        Args:
+            parts: Integer that divides `units`.
+            placed: Function that lays a tensor (parts, ...) out over the devices of the parts.
+        """
+        self.parts, self._placed = parts, placed
+
+    @property
+    def part_size(self):
+        """How many classes of each part are in a sample."""
+        share = self.rate * self.units / self.parts
+        return max(2 if self.parts == 1 else 1, math.ceil(share - 1e-9 * self.units))
+
+    @property
+    def size(self):
+        """How many classes are in a sample."""
+        return self.parts * self.part_size
 
     def build(self, input_shape=None):
         self.step = steps.add_counter(self)
@@ -68,10 +94,12 @@ class ClassSampler(keras.layers.Layer):
         """
         self._check_rows(ids.shape[0])
         classes, places, taken, positive = self.draw(steps.count_one(self.step), ids)
-        at = kops.take(places, ids)
-        found = kops.take(taken, ids)
+        # Among the sampled ids, and not in `places`, which devices would have to send whole.
+        at = kops.minimum(kops.cast(kops.searchsorted(classes, ids), "int32"), self.size - 1)
+        found = kops.equal(kops.take(classes, at), ids)
+        back = kops.where(taken, places, -1)
         return Sample(
-            kernel=_columns(kernel, classes, kops.where(taken, places, self.size), self.units),
+            kernel=_columns(kernel, classes, back, self.units, self.parts),
             ids=kops.where(found, at, 0),
             found=found,
             shifts=self._shifts(positive, classes, kernel.dtype) if self.correction else None,
@@ -90,12 +118,17 @@ class ClassSampler(keras.layers.Layer):
         """
         every = replica.gathered(ids) if replica.count() > 1 else ids
         positive = self._marked(every)
-        draws = _uniform(step, self.seed, self.units)
-        _, classes = kops.top_k(kops.where(positive, 2.0, draws), self.size)
-        classes = kops.sort(kops.cast(classes, "int32"))
+        draws = kops.where(positive, 2.0, _uniform(step, self.seed, self.units))
+        classes = _highest(self._by_part(draws), self.part_size)
+        first = _firsts(self.parts, self.units // self.parts)
+        classes = kops.reshape(kops.sort(kops.cast(classes, "int32"), axis=1) + first, (-1,))
         taken = self._marked(classes)
-        places = kops.cumsum(kops.cast(taken, "int32")) - 1
-        return classes, kops.cast(places, "int32"), taken, positive
+        places = kops.cumsum(kops.cast(self._by_part(taken), "int32"), axis=1) - 1
+        places = kops.cast(places, "int32") + _firsts(self.parts, self.part_size)
+        return classes, kops.reshape(places, (-1,)), taken, positive
+
+    def _by_part(self, x):
+        return self._placed(kops.reshape(x, (self.parts, -1)))
 
     def _marked(self, ids):
         """Boolean (units,): True where a class is among the ids."""
@@ -103,20 +136,23 @@ class ClassSampler(keras.layers.Layer):
         return numerics.segment_sum(ones, ids, self.units) > 0
 
     def _shifts(self, positive, classes, dtype):
-        labels = kops.sum(kops.cast(positive, dtype))
-        others = self.size - labels
-        shift = kops.log((self.units - labels) / kops.where(others > 0, others, 1.0))
-        picked = kops.take(positive, classes)
-        return kops.where(picked, kops.zeros_like(shift), shift)
+        labels = kops.sum(kops.cast(self._by_part(positive), dtype), axis=1, keepdims=True)
+        others = self.part_size - labels
+        all_others = self.units // self.parts - labels
+        shift = kops.log(all_others / kops.where(others > 0, others, 1.0))
+        picked = self._by_part(kops.take(positive, classes))
+        return kops.reshape(kops.where(picked, kops.zeros_like(shift), shift), (-1,))
 
     def _check_rows(self, rows):
         rows = None if rows is None else rows * replica.count()
-        if rows is not None and rows > self.size:
-            raise ValueError(
-                f"A sample of {self.size} of {self.units} classes cannot hold the labels of every "
-                f"batch of {rows} rows: raise class_sampling, or make the batch smaller. Received: "
-                f"class_sampling={self.size / self.units:g} with {rows} rows"
-            )
+        if rows is None or rows <= self.part_size:
+            return
+        parts = "" if self.parts == 1 else f", {self.part_size} from each of {self.parts} parts,"
+        raise ValueError(
+            f"A sample of {self.size} of {self.units} classes{parts} cannot hold the labels of "
+            f"every batch of {rows} rows: raise class_sampling, or make the batch smaller. "
+            f"Received: class_sampling={self.size / self.units:g} with {rows} rows"
+        )
 
 
 def sampler_of(head, rate, correction, seed):
@@ -150,20 +186,37 @@ def sampler_of(head, rate, correction, seed):
     return ClassSampler(head.units, rate, correction, seed, name=f"{head.name}_sampler")
 
 
-def _columns(kernel, classes, places, units):
-    """The columns of some classes; `places` is the way back, with len(classes) for the others."""
+def _columns(kernel, classes, places, units, parts):
+    """The columns of some classes; `places` is the way back, with -1 for the others."""
     vectors = kernel.shape[1] // units
+    size = classes.shape[0] // parts
+    # Each part is looked up in itself, and behind the columns of a gradient stand zeros.
+    classes = kops.reshape(classes, (parts, -1)) - _firsts(parts, units // parts)
+    places = kops.reshape(places, (parts, -1))
+    places = kops.where(places < 0, size, places - _firsts(parts, size))
 
     def forward(kernel, classes, places):
-        return _looked_up(kernel, classes, vectors), None
+        return _looked_up(kernel, classes, vectors, False), None
 
     def backward(tensors, _, g):
         # A look-up of the place of each column writes the gradient once, where a scatter writes
         # zeros first, and TensorFlow's own gradient of this gather transposes the kernel.
-        g = kops.concatenate([g, kops.zeros_like(g[:, :vectors])], axis=1)
-        return _looked_up(g, tensors[2], vectors), None, None
+        return _looked_up(g, tensors[2], vectors, True), None, None
 
     return with_gradient(forward, backward)(kernel, classes, places)
+
+
+def _firsts(parts, width):
+    """The first of the columns of each part, int32 (parts, 1)."""
+    return kops.expand_dims(width * kops.arange(parts, dtype="int32"), 1)
+
+
+def _highest(draws, count):
+    """The places of the highest numbers of each row."""
+    if draws.shape[0] == 1:
+        return kops.top_k(draws, count)[1]
+    # XLA splits a sort over the devices of the rows, and gathers all of them for a top-k.
+    return kops.argsort(-draws, axis=1)[:, :count]
 
 
 @compiled
@@ -173,7 +226,24 @@ def _uniform(step, seed, count):
 
 
 @compiled
-def _looked_up(columns, classes, vectors):
-    """The columns of some classes, of which each has so many; TensorFlow alone takes long."""
-    by_class = kops.reshape(columns, (columns.shape[0], -1, vectors))
-    return kops.reshape(kops.take(by_class, classes, axis=1), (columns.shape[0], -1))
+def _looked_up(columns, classes, vectors, zeros):
+    """The columns of some classes of each part; compiled, since TensorFlow alone takes long.
+
+    Args:
+        columns: Float tensor (d, parts * width * vectors).
+        classes: int32 tensor (parts, n) with values in [0, width), or `width` for zeros.
+        vectors: Integer. Columns of a class.
+        zeros: Boolean. Whether there is a class of zeros behind those of each part.
+
+    Returns:
+        Float tensor (d, parts * n * vectors).
+    """
+    dim, parts = columns.shape[0], classes.shape[0]
+    by_class = kops.reshape(columns, (dim, parts, -1, vectors))
+    if zeros:
+        by_class = kops.concatenate([by_class, kops.zeros_like(by_class[:, :, :1])], axis=2)
+    if parts == 1:
+        found = kops.take(by_class[:, 0], classes[0], axis=1)
+    else:
+        found = kops.take_along_axis(by_class, classes[None, :, :, None], axis=2)
+    return kops.reshape(found, (dim, -1))

@@ -13,7 +13,7 @@ LIMIT = 1200
 # Columns of the kernel on each device, of eight, for each mesh of (batch, model) devices.
 COLUMNS = {"1 x 2": 4, "2 x 2": 4, "1 x 4": 2}
 BLOCKED = [f"{name} in blocks" for name in training.BLOCKED]
-SAMPLED = [f"{name} sampled" for name in training.SAMPLED]  # of twice the classes
+SAMPLED = [f"{name} sampled" for name in training.SAMPLED]  # of eight times the classes
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def trained(tmp_path_factory):
 def test_sharded_head_trains_to_the_unsharded_result(trained, name, mesh):
     assert "error" not in trained[name], trained[name]["traceback"]
     found = dict(trained[name][mesh])
-    vectors = heads.get(name.split()[0], 2).class_vectors * (2 if name in SAMPLED else 1)
+    vectors = heads.get(name.split()[0], 2).class_vectors * (8 if name in SAMPLED else 1)
     assert found.pop("columns") == [COLUMNS[mesh] * vectors]
     assert max(found.values()) < 1e-12, found
 

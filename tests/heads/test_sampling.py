@@ -16,6 +16,7 @@ pytestmark = pytest.mark.core
 
 UNITS, DIM, BATCH, SIZE = 40, 5, 9, 16
 RATE = SIZE / UNITS
+HALVES = {"rate": 0.5, "parts": 2}  # a part has room for all rows of a batch
 
 
 def points(name="softmax", dtype="float32"):
@@ -27,11 +28,14 @@ def points(name="softmax", dtype="float32"):
     return features, kernel, ids
 
 
-def sampled(name, kernel, block_size=None, correction=False, rate=RATE, seed=3):
-    return make(
+def sampled(name, kernel, block_size=None, correction=False, rate=RATE, parts=1, **knobs):
+    head = make(
         name, kernel, block_size, class_sampling=rate, sampling_correction=correction,
-        sampling_seed=seed,
+        sampling_seed=3, **knobs,
     )  # fmt: skip
+    if head.sampler is not None:
+        head.sampler.split(parts)
+    return head
 
 
 def draw(sampler, step, ids):
@@ -39,24 +43,28 @@ def draw(sampler, step, ids):
     return [kops.convert_to_numpy(each) for each in sampler.draw(step, ids)]
 
 
-def test_the_labels_are_there_and_the_others_are_drawn_uniformly():
-    sampler = ClassSampler(UNITS, RATE, seed=5)
+@pytest.mark.parametrize(("rate", "parts"), [(RATE, 1), (0.5, 2), (0.9, 4)])
+def test_the_labels_are_there_and_the_others_are_drawn_uniformly(rate, parts):
+    sampler = ClassSampler(UNITS, rate, seed=5)
+    sampler.split(parts)
+    size = round(rate * UNITS)
     _, _, ids = points()
     counts = np.zeros(UNITS)
     for step in range(300):
         classes, places, taken, positive = draw(sampler, step, ids)
         assert classes.tolist() == sorted(set(classes.tolist()))
-        assert len(classes) == SIZE
+        assert (np.bincount(classes * parts // UNITS, minlength=parts) == size // parts).all()
         assert set(ids) <= set(classes.tolist())
         assert (classes[places[ids]] == ids).all()
         assert (np.flatnonzero(taken) == classes).all()
         assert set(np.flatnonzero(positive)) == set(ids)
         counts[classes] += 1
-    labels = len(set(ids))
-    share = (SIZE - labels) / (UNITS - labels)
-    others = np.delete(counts, np.unique(ids)) / 300
     assert (counts[ids] == 300).all()
-    assert np.abs(others - share).max() < 4.5 * np.sqrt(share * (1 - share) / 300)
+    for part in np.split(np.arange(UNITS), parts):
+        labels = np.isin(part, ids)
+        share = (size / parts - labels.sum()) / (~labels).sum()
+        error = np.abs(counts[part[~labels]] / 300 - share).max()
+        assert error < 4.5 * np.sqrt(share * (1 - share) / 300)
 
 
 def test_a_draw_is_a_function_of_seed_and_step():
@@ -70,13 +78,17 @@ def test_a_draw_is_a_function_of_seed_and_step():
 
 
 @pytest.mark.parametrize(
-    ("name", "block_size"),
-    [*((name, None) for name in NAMES), *((name, 7) for name in VARIOUS)],
+    ("name", "block_size", "options"),
+    [
+        *((name, None, {}) for name in NAMES),
+        *((name, 7, {}) for name in VARIOUS),
+        *((name, None, HALVES) for name in ("virtual", "subcenter_arcface")),
+    ],
 )
-def test_a_step_is_that_of_a_head_of_the_sampled_classes(name, block_size):
+def test_a_step_is_that_of_a_head_of_the_sampled_classes(name, block_size, options):
     features, kernel, ids = points(name, "float64")
     with float64_allowed():
-        head = sampled(name, kernel, block_size)
+        head = sampled(name, kernel, block_size, **options)
         classes, places, *_ = draw(head.sampler, 0, ids)
         by_class = kernel.reshape(DIM, UNITS, -1)[:, classes]
         part = by_class.reshape(DIM, -1)
@@ -106,15 +118,16 @@ def test_all_classes_are_the_whole_head(name):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("name", ["virtual", "arcface"])
-def test_the_corrected_sum_of_exponentials_is_right_in_the_mean(name):
+@pytest.mark.parametrize(
+    ("name", "options"), [("virtual", {}), ("arcface", {}), ("virtual", HALVES)]
+)
+def test_the_corrected_sum_of_exponentials_is_right_in_the_mean(name, options):
     """exp(P - z'_y) = exp(L) is a sum of exponentials over exp(z'_y), which no draw changes."""
     features, kernel, ids = points(name, "float64")
     small = 0.1 * features  # so that the sums of the draws are not far from each other
     with float64_allowed():
         knobs = {"scale": 4.0} if name == "arcface" else {}
-        options = {"class_sampling": RATE, "sampling_correction": True, "sampling_seed": 3}
-        head = make(name, kernel, None, **options, **knobs)
+        head = sampled(name, kernel, correction=True, **options, **knobs)
         truth = np.exp(
             losses_and_gradients(make(name, kernel, None, **knobs), kernel, small, ids)[0]
         )
@@ -227,6 +240,8 @@ def test_a_sample_that_cannot_hold_the_labels_is_refused():
     features, kernel, ids = points()
     with pytest.raises(ValueError, match=r"A sample of 4 of 40 classes .* with 9 rows"):
         sampled("softmax", kernel, rate=0.1)(features, ids, training=True)
+    with pytest.raises(ValueError, match=r"of 40 classes, 8 from each of 2 parts, cannot hold"):
+        sampled("softmax", kernel, parts=2)(features, ids, training=True)
 
 
 def test_soft_rows_are_refused():
