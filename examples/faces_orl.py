@@ -44,9 +44,8 @@ def load(recipe, args):
         pairs = make_pairs(test, FOLDS, disjoint=False)
     except ValueError as error:
         raise ExperimentError(f"{args.faces}: {error}") from error
-    decoded.keep_only(everyone.root / image for image in test)
     tests = {"orl": face_script.face_test(pairs, args.faces, args, decoded)}
-    data = FaceSet(everyone.without(test_people), shape, tests)
+    data = FaceSet(everyone.without(test_people), shape, tests, decoded=decoded)
     print(data)
     return data
 

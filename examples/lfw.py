@@ -76,7 +76,9 @@ def load(recipe, args):
         tested = set().union(*(test.people() for test in tests.values()))
         root, keep = args.faces, lambda name: name not in tested
     most = face_script.QUICK_PEOPLE if args.quick else None
-    data = FaceSet(read_tree(root, args.min_images, keep, most), (*args.image_size, 3), tests)
+    decoded = tests["lfw"].decoded if args.folds else None  # a training set may be large
+    tree = read_tree(root, args.min_images, keep, most, decoded=decoded)
+    data = FaceSet(tree, (*args.image_size, 3), tests, decoded=decoded)
     print(data)
     return data
 

@@ -26,19 +26,24 @@ from keras_vsoftmax.verification import DecodedImages, read_lfw_pairs
 def load(recipe, args):
     trained, tests = set(), {}
     shape = (*args.image_size, 3)
+    decoded = DecodedImages(shape)  # LFW's images, and not those of a large training set
     if args.folds:
         pairs = face_script.read_pairs(read_lfw_pairs, args.pairs)
         trained = set(pairs.in_folds(args.folds).people())
-        rest, decoded = pairs.without(trained), DecodedImages(shape)
+        rest = pairs.without(trained)
         tests = {"lfw": face_script.face_test(rest, args.lfw, args, decoded)}
     most = face_script.QUICK_PEOPLE if args.quick else None
-    others = read_tree(args.lfw, keep=lambda name: name not in trained, most=most and 5 * most)
+    others = read_tree(
+        args.lfw, keep=lambda name: name not in trained, most=most and 5 * most, decoded=decoded
+    )
     if args.folds:
-        tree = read_tree(args.lfw, args.min_images, trained.__contains__, most)
+        tree = read_tree(args.lfw, args.min_images, trained.__contains__, most, decoded=decoded)
     else:
         known = set(others.people)
         tree = read_tree(args.faces, args.min_images, lambda name: name not in known, most)
-    data = FaceGallerySet(tree, shape, tests, others, args.enroll, args.far, args.flip)
+    data = FaceGallerySet(
+        tree, shape, tests, others, args.enroll, args.far, args.flip, decoded=decoded
+    )
     print(data)
     return data
 

@@ -8,8 +8,8 @@ from keras_vsoftmax.verification import images
 class DecodedImages:
     """Images of one shape, each decoded once and kept, as bytes.
 
-    For `verify`, where several models, or one model after each epoch, see the same images: LFW's
-    7,701 at 112x96 take 248 MB.
+    For training and `verify`, where several epochs or models see the same images: LFW's 7,701 at
+    112x96 take 248 MB.
 
     Args:
         shape: (height, width, channels) to which the images are brought, see `load_image`.
@@ -49,8 +49,3 @@ class DecodedImages:
         """As `load_image`, from what is kept where it has that shape."""
         kept = self._pixels.get(os.fspath(path)) if tuple(shape) == self.shape else None
         return images.load_image(path, shape) if kept is None else kept
-
-    def keep_only(self, paths):
-        """Forget all other images."""
-        kept = set(map(os.fspath, paths))
-        self._pixels = {path: pixels for path, pixels in self._pixels.items() if path in kept}

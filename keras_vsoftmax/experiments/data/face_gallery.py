@@ -90,7 +90,7 @@ class FaceGallerySet(FaceSet):
         With the figures of `FaceSet` where there are pairs.
         """
         paths = [os.path.join(self.others.root, image) for image in self.others.images]
-        embeddings = embed_images(model, paths, batch_size, self.flip)
+        embeddings = embed_images(model, paths, batch_size, self.flip, decoded=self.decoded)
         labels, parts = self.others.labels, self.parts()
         gallery = Gallery()
         gallery.enroll(embeddings[parts["enroll"]], labels[parts["enroll"]])

@@ -215,13 +215,16 @@ class FaceBatches(keras.utils.PyDataset):
         shape: (height, width, channels) to which images are brought, see `load_image`.
         batch_size: at most the number of images.
         seed: of the draws.
+        decoded: `DecodedImages`, whose images are not decoded again in every epoch; `None` where
+            there is no memory for them.
     """
 
-    def __init__(self, tree, shape, batch_size, seed):
+    def __init__(self, tree, shape, batch_size, seed, decoded=None):
         super().__init__(workers=os.cpu_count())
         self.paths = [os.path.join(tree.root, image) for image in tree.images]
         self.labels = tree.labels
         self.shape = tuple(shape)
+        self.decoded = decoded
         self.batch_size = min(batch_size, len(self.paths))
         self.seed = seed
         self.begin_epoch(0)
@@ -263,5 +266,6 @@ class FaceBatches(keras.utils.PyDataset):
 
     def _load(self, position):
         index = self.order[position]
-        image = load_image(self.paths[index], self.shape)
+        load = load_image if self.decoded is None else self.decoded.load
+        image = load(self.paths[index], self.shape)
         return image[:, ::-1] if self.mirror[position] else image, self.labels[index]

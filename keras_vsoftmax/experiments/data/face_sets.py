@@ -81,6 +81,8 @@ class FaceSet(DataSet):
         tree: `FaceTree` of the people to train on.
         shape: (height, width, channels) to which all images are brought.
         tests: dict from names, such as `"lfw"`, to `FaceTest`s.
+        decoded: `DecodedImages`, whose images are not decoded again in every epoch; `None` where
+            there is no memory for them.
 
     Raises:
         ExperimentError: a person is on both sides, or there are fewer than two to train on.
@@ -89,6 +91,7 @@ class FaceSet(DataSet):
     tree: FaceTree
     shape: tuple
     tests: dict
+    decoded: DecodedImages | None = dataclasses.field(default=None, kw_only=True)
     leaves = ("scores-*.npz",)
 
     def __post_init__(self):
@@ -145,7 +148,7 @@ class FaceSet(DataSet):
         }
 
     def batches(self, batch_size, seed):
-        return FaceBatches(self.tree, self.shape, batch_size, seed)
+        return FaceBatches(self.tree, self.shape, batch_size, seed, self.decoded)
 
     def measure(self, model, batch_size, folder):
         """The figures of each test; its scores go to `scores-NAME.npz` in the folder."""

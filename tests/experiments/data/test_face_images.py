@@ -6,6 +6,7 @@ import pytest
 
 from keras_vsoftmax.experiments.data.face_images import FaceBatches, read_tree
 from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.verification import DecodedImages
 from keras_vsoftmax.verification.images import load_image
 
 pytest.importorskip("PIL.Image")
@@ -125,6 +126,18 @@ def test_training_and_verification_see_the_same_pixels(face_folder, tmp_path, mo
     verified = load_image(root / "p00" / "p00_0001.png", (14, 12, 1))
     np.testing.assert_array_equal(trained, verified)
     assert 90 < verified.mean() < 210
+
+
+def test_images_that_are_kept_are_not_decoded_again(face_folder, tmp_path):
+    root = face_folder(tmp_path, people=2, images=3)
+    decoded = DecodedImages((14, 12, 3))
+    tree = read_tree(root, verbose=0, decoded=decoded)
+    expected = one_pass(FaceBatches(tree, (14, 12, 3), batch_size=4, seed=0))
+    for image in tree.images:
+        (root / image).unlink()
+    found = one_pass(FaceBatches(tree, (14, 12, 3), batch_size=4, seed=0, decoded=decoded))
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_people_with_too_few_images_are_left_out(face_folder, tmp_path):
