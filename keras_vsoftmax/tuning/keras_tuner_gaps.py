@@ -25,6 +25,11 @@ def stopped_trial(oracle):
     return keras_tuner.engine.trial.Trial(oracle.get_space(), status="STOPPED")
 
 
+def oracle_path(oracle):
+    """The file of an oracle, which `save` writes. There is no public name for it."""
+    return oracle._get_oracle_fname()
+
+
 def hand_on(oracle, trial_id):
     """Let the next worker that asks for a trial do this one.
 

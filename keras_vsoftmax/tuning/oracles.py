@@ -1,9 +1,11 @@
 """What Keras Tuner's oracles lack for searches that survive the loss of a process."""
 
+import json
 import time
 
 from keras_vsoftmax.tuning import keras_tuner_gaps
 from keras_vsoftmax.utils.extras import require
+from keras_vsoftmax.utils.files import atomic_path
 
 keras_tuner = require("keras_tuner", extra="tuner", feature="keras_vsoftmax.tuning")
 
@@ -23,6 +25,8 @@ class PersistentOracle(keras_tuner_gaps.KeepsFailure):
     - Too many failures in a row end the search on every process: the error is kept in
       `failure` for the chief to raise. Raised in the thread that answers the workers, it would
       leave the oracle locked, and the chief waiting for ever.
+    - Its file is whole, or the one before: Keras Tuner writes it in place, and cannot go on from
+      the half that a process leaves which is killed meanwhile.
     """
 
     def __init__(self, worker_timeout, **kwargs):
@@ -68,6 +72,14 @@ class PersistentOracle(keras_tuner_gaps.KeepsFailure):
                 if trial is not None:
                     keras_tuner_gaps.hand_on(self, trial.trial_id)
                     self.save()
+
+    def save(self):
+        path = keras_tuner_gaps.oracle_path(self)
+        if "://" in path:  # of a store, which has no rename
+            super().save()
+            return
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(self.get_state()))
 
     def get_best_trials(self, num_trials=1):
         best = super().get_best_trials(num_trials)

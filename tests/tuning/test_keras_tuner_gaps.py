@@ -111,3 +111,11 @@ def test_resumable_grid(tmp_path):
         else:
             # The gap: it forgets what is left of the grid.
             assert again.create_trial("worker").hyperparameters.values.get("a") != 3
+
+
+def test_oracle_path(tmp_path, monkeypatch):
+    made = oracle(folder=tmp_path, max_trials=3)
+    written = []
+    monkeypatch.setattr("keras_tuner.src.utils.save_json", lambda path, state: written.append(path))
+    made.save()
+    assert written == [gaps.oracle_path(made)]  # the gap: in place, and not renamed

@@ -1,5 +1,6 @@
 """The oracle between a chief and its workers, with a clock that the test moves."""
 
+import os
 import threading
 
 import keras_tuner
@@ -107,3 +108,22 @@ def test_failures_in_a_row_send_everyone_home_and_leave_no_lock(oracle):
     assert statuses == ["STOPPED", "STOPPED"]
     assert not oracle.tuner_ids
     assert oracle.get_best_trials() == []
+
+
+def test_an_oracle_that_is_killed_while_it_saves_leaves_the_file_before(tmp_path, monkeypatch):
+    oracle = oracles.RandomSearchOracle(60.0, objective="val_accuracy", max_trials=2)
+    oracle._set_project_dir(tmp_path, "search")
+    oracle.save()
+    (path,) = (tmp_path / "search").iterdir()
+    before = path.read_text()
+
+    def killed(*paths):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            oracle.save()
+    assert path.read_text() == before
+    assert [each.name for each in path.parent.iterdir()] == ["oracle.json"]
+    oracle.reload()
