@@ -74,8 +74,10 @@ SMALL = {
 }
 
 
-@pytest.mark.core
-@pytest.mark.parametrize("identifier", ["plain_mnist", "resnet18", *SMALL])
+@pytest.mark.parametrize(
+    "identifier",
+    [*(pytest.param(name, marks=pytest.mark.core) for name in ("plain_mnist", "resnet18")), *SMALL],
+)
 def test_images_in_embeddings_out(identifier, tmp_path):
     shape = (28, 28, 1) if identifier == "plain_mnist" else (32, 32, 3)
     backbone = backbones.get(identifier, shape, width=0.125, **SMALL.get(identifier, {}))

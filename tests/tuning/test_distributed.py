@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-pytestmark = [pytest.mark.core, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 SCRIPT = pathlib.Path(__file__).with_name("search_process.py")
 ROOT = SCRIPT.parents[2]

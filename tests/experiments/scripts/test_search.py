@@ -14,8 +14,6 @@ from keras_vsoftmax import tuning
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.scripts import search
 
-pytestmark = pytest.mark.core
-
 EXAMPLES = pathlib.Path(__file__).parents[3] / "examples"
 
 
