@@ -31,6 +31,8 @@ import datetime
 import math
 import os
 import re
+import subprocess
+import sys
 import typing
 
 BATCH, DIM, RATE = 512, 256, 0.1
@@ -118,6 +120,20 @@ def step_of(head):
 
 
 def check(classes):
+    print(
+        "| mesh | classes taken | temporary, MB | computed | sent, MB | computed "
+        "| loss, off by | features' gradient | kernel |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    for rate in (1, RATE):
+        for mesh in (Mesh(1, 8), Mesh(2, 4), Mesh(4, 2)):
+            # A process each, since JAX does not give its memory back.
+            row = map(str, (classes, *mesh, rate))
+            subprocess.run([sys.executable, __file__, "--row", *row], check=True)
+
+
+def row(classes, mesh, rate):
+    """A line of the table of --check."""
     os.environ["KERAS_BACKEND"] = "jax"
     os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES}"
     import jax
@@ -131,59 +147,46 @@ def check(classes):
     kernel = rng.normal(size=(DIM, classes)).astype("float32")
     features = rng.normal(size=(BATCH, DIM), scale=DIM**-0.5).astype("float32")
     labels = rng.integers(0, classes, BATCH).astype("int32")
-    print(
-        "| mesh | classes taken | temporary, MB | computed | sent, MB | computed "
-        "| loss, off by | features' gradient | kernel |"
+
+    head = make_head(classes, rate)
+    device_mesh = keras.distribution.DeviceMesh(mesh, ["batch", "model"])
+    distribution = keras.distribution.ModelParallel(
+        layout_map=sharding.head_layout_map(head, device_mesh), batch_dim_name="batch"
     )
-    print("|---|---|---|---|---|---|---|---|---|")
-    for rate in (None, RATE):
-        for mesh in (Mesh(1, 8), Mesh(2, 4), Mesh(4, 2)):
-            head = make_head(classes, rate)
-            device_mesh = keras.distribution.DeviceMesh(mesh, ["batch", "model"])
-            layout = sharding.head_layout_map(head, device_mesh)
-            distribution = keras.distribution.ModelParallel(
-                layout_map=layout, batch_dim_name="batch"
-            )
-            with distribution.scope():
-                head.build((None, DIM))
-            # The same draw on one device.
-            alone = make_head(classes, rate)
-            if rate is not None:
-                alone.sampler.split(mesh.model)
-            alone.build((None, DIM))
+    with distribution.scope():
+        head.build((None, DIM))
 
-            def placed(array, *axes, mesh=device_mesh.backend_mesh):
-                return jax.device_put(array, NamedSharding(mesh, PartitionSpec(*axes)))
+    def layout(*axes):
+        return NamedSharding(device_mesh.backend_mesh, PartitionSpec(*axes))
 
-            values = [np.asarray(each.value) for each in head.non_trainable_variables]
-            out = [
-                NamedSharding(device_mesh.backend_mesh, PartitionSpec(*axes))
-                for axes in ((None, "model"), (), ("batch",))
-            ]
-            run = jax.jit(step_of(head), donate_argnums=0, out_shardings=tuple(out))
-            split = (
-                placed(kernel, None, "model"), placed(features, "batch"), placed(labels, "batch"),
-                [placed(value) for value in values],
-            )  # fmt: skip
-            compiled = run.lower(*split).compile()
-            memory, text = compiled.memory_analysis(), compiled.as_text()
-            found = [np.asarray(each) for each in compiled(*split)]
-            del split
-            one = jax.jit(step_of(alone), donate_argnums=0)
-            truth = [
-                np.asarray(each) for each in one(jax.device_put(kernel), features, labels, values)
-            ]
-            difference = [
-                float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, truth)
-            ]
-            expected = computed(classes, mesh, rate)
-            print(
-                f"| {mesh} | {'all' if rate is None else rate} "
-                f"| {memory.temp_size_in_bytes / 1e6:.1f} | {expected['temporary'] / 1e6:.1f} "
-                f"| {sent(text) / 1e6:.2f} | {expected['sent'] / 1e6:.2f} "
-                f"| {difference[1]:.1e} | {difference[2]:.1e} | {difference[0]:.1e} |",
-                flush=True,
-            )
+    values = [np.asarray(each.value) for each in head.non_trainable_variables]
+    split = (
+        jax.device_put(kernel, layout(None, "model")),
+        jax.device_put(features, layout("batch")),
+        jax.device_put(labels, layout("batch")),
+        [jax.device_put(value, layout()) for value in values],
+    )
+    out = (layout(None, "model"), layout(), layout("batch"))
+    run = jax.jit(step_of(head), donate_argnums=0, out_shardings=out)
+    compiled = run.lower(*split).compile()
+    found = [np.asarray(each) for each in compiled(*split)]
+    del split
+
+    alone = make_head(classes, rate)
+    if rate is not None:  # the same draw on one device
+        alone.sampler.split(mesh.model)
+    alone.build((None, DIM))
+    one = jax.jit(step_of(alone), donate_argnums=0)
+    truth = one(jax.device_put(kernel), features, labels, values)
+    kernel, loss, by_features = (
+        float(np.abs(a - b).max() / np.abs(b).max()) for a, b in zip(found, map(np.asarray, truth))
+    )
+    expected = computed(classes, mesh, rate)
+    print(
+        f"| {mesh} | {rate or 'all'} | {compiled.memory_analysis().temp_size_in_bytes / 1e6:.1f} "
+        f"| {expected['temporary'] / 1e6:.1f} | {sent(compiled.as_text()) / 1e6:.2f} "
+        f"| {expected['sent'] / 1e6:.2f} | {loss:.1e} | {by_features:.1e} | {kernel:.1e} |"
+    )
 
 
 # Bytes that a device sends in a ring, for each byte of the result, of n devices.
@@ -228,8 +231,14 @@ def main():
     )
     parser.add_argument("--check", action="store_true", help="run it, on eight devices of JAX")
     parser.add_argument("--classes", type=int, default=10**6, help="of --check")
+    parser.add_argument("--row", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
-    print(f"{datetime.date.today()}; {HEAD}, batch {BATCH}, d {DIM}, float32, SGD\n")
+    if args.row:
+        classes, batch, model = map(int, args.row[:3])
+        rate = float(args.row[3])
+        row(classes, Mesh(batch, model), None if rate == 1 else rate)
+        return
+    print(f"{datetime.date.today()}; {HEAD}, batch {BATCH}, d {DIM}, float32, SGD\n", flush=True)
     if args.check:
         check(args.classes)
     else:
