@@ -12,6 +12,7 @@ from keras_vsoftmax.distributed import replica, steps
 from keras_vsoftmax.heads.checks import check_range, is_integer, no_softmax
 from keras_vsoftmax.heads.column_blocks import compiled
 from keras_vsoftmax.heads.step_seed import StepSeed
+from keras_vsoftmax.keras_gaps.searching import searchsorted
 from keras_vsoftmax.utils.gradients import with_gradient
 
 
@@ -95,7 +96,7 @@ class ClassSampler(keras.layers.Layer):
         self._check_rows(ids.shape[0])
         classes, places, taken, positive = self.draw(steps.count_one(self.step), ids)
         # Among the sampled ids, and not in `places`, which devices would have to send whole.
-        at = kops.minimum(kops.cast(kops.searchsorted(classes, ids), "int32"), self.size - 1)
+        at = kops.minimum(searchsorted(classes, ids), self.size - 1)
         found = kops.equal(kops.take(classes, at), ids)
         back = kops.where(taken, places, -1)
         return Sample(

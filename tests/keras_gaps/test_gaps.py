@@ -20,6 +20,7 @@ from keras_vsoftmax.keras_gaps import (
     masks,
     multi_worker,
     portable,
+    searching,
     sublayers,
 )
 
@@ -94,6 +95,21 @@ def test_logits_mark():
         assert float(numpy(loss(np.array([0]), logits))) == pytest.approx(
             -np.log(clipped[0] / clipped.sum()), rel=1e-3
         )
+
+
+class Places(keras.layers.Layer):
+    def call(self, inputs):
+        ascending = keras.ops.reshape(inputs[0], (-1,))
+        return searching.searchsorted(ascending, keras.ops.reshape(inputs[1], (-1,)))
+
+
+def test_searching():
+    rows = [np.array([[1, 3, 3, 7, 9]], "int32"), np.array([[0, 1, 2, 3, 9, 10]], "int32")]
+    expected = [0, 0, 1, 1, 4, 5]
+    inputs = [keras.Input(batch_shape=row.shape, dtype="int32") for row in rows]
+    places = keras.Model(inputs, Places()(inputs)).predict(rows, verbose=0)  # traced
+    np.testing.assert_array_equal(places, expected)
+    assert keras.backend.standardize_dtype(Places()(rows).dtype) == "int32"
 
 
 class Nested(keras.layers.Layer):
