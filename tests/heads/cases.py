@@ -30,6 +30,8 @@ class _Knobs(collections.abc.Mapping):
 KNOBS = _Knobs()
 TAKES_ROWS = tuple(name for name in heads.NAMES if heads.find(name).accepts_rows)
 ANNEALED = tuple(name for name in heads.NAMES if heads.find(name).scheduled)
+# One of each kind: with norms, with cosines, with several vectors, with changed logits, with state.
+VARIOUS = ("virtual", "arcface", "subcenter_arcface", "curricular", "adacos")
 
 
 def vectors(name):

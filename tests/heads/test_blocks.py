@@ -12,8 +12,6 @@ from tests.heads import cases, test_exactness
 pytestmark = pytest.mark.core
 
 NAMES = tuple(name for name in heads.NAMES if heads.find(name).is_softmax)
-# One of each kind: with norms, with cosines, with several vectors, with changed logits, with state.
-VARIOUS = ("virtual", "arcface", "subcenter_arcface", "curricular", "adacos")
 OTHERS = tuple(name for name in heads.NAMES if name not in NAMES)
 # Where the sum over the others, the label's own term and the norms are at their limits.
 AWKWARD = ("along the class vector", "both zero", "equal logits", "huge")
@@ -52,7 +50,7 @@ def losses_and_gradients(head, kernel, features, ids):
     ("name", "block_size", "smoothing"),
     [
         *((name, 5, 0.2) for name in NAMES),
-        *((name, 5, 0.0) for name in VARIOUS),
+        *((name, 5, 0.0) for name in cases.VARIOUS),
         *(("curricular", size, 0.2) for size in (1, UNITS, 1000)),
     ],
 )
@@ -80,7 +78,7 @@ def test_losses_at_awkward_points(name):
         assert all(np.isfinite(gradient).all() for gradient in gradients), point
 
 
-@pytest.mark.parametrize("name", VARIOUS)
+@pytest.mark.parametrize("name", cases.VARIOUS)
 def test_float32_gradients_are_as_near_as_without_blocks(name):
     features, kernel, ids = random_points(name)
     with float64_allowed():
@@ -96,7 +94,7 @@ def test_float32_gradients_are_as_near_as_without_blocks(name):
 
 @pytest.mark.parametrize(
     ("name", "policy"),
-    [*((name, "mixed_bfloat16") for name in VARIOUS), ("arcface", "mixed_float16")],
+    [*((name, "mixed_bfloat16") for name in cases.VARIOUS), ("arcface", "mixed_float16")],
 )
 def test_mixed_precision(name, policy):
     features, kernel, ids = random_points(name)
@@ -134,7 +132,7 @@ def test_state_moves_alike_and_the_second_column_is_the_highest_other(name):
         np.testing.assert_allclose(one, other, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", VARIOUS)
+@pytest.mark.parametrize("name", cases.VARIOUS)
 def test_leading_dimensions_and_predictions(name):
     features, kernel, ids = random_points(name)
     head = make(name, kernel, 5)
@@ -150,7 +148,7 @@ def test_leading_dimensions_and_predictions(name):
     assert output.shape == (3, 3, 2)
 
 
-@pytest.mark.parametrize("name", VARIOUS)
+@pytest.mark.parametrize("name", cases.VARIOUS)
 def test_a_classifier_trains_alike(name):
     x, y = tiny.data()
     smoothing = {"label_smoothing": 0.1}

@@ -10,7 +10,7 @@ from keras_vsoftmax.heads.sampling import ClassSampler
 from tests import tiny
 from tests.backends import BACKEND, float64_allowed
 from tests.heads import cases
-from tests.heads.test_blocks import NAMES, OTHERS, VARIOUS, losses_and_gradients, make
+from tests.heads.test_blocks import NAMES, OTHERS, losses_and_gradients, make
 
 pytestmark = pytest.mark.core
 
@@ -81,7 +81,7 @@ def test_a_draw_is_a_function_of_seed_and_step():
     ("name", "block_size", "options"),
     [
         *((name, None, {}) for name in NAMES),
-        *((name, 7, {}) for name in VARIOUS),
+        *((name, 7, {}) for name in cases.VARIOUS),
         *((name, None, HALVES) for name in ("virtual", "subcenter_arcface")),
     ],
 )
@@ -109,7 +109,7 @@ def test_a_step_is_that_of_a_head_of_the_sampled_classes(name, block_size, optio
     assert (np.delete(by_class, classes, axis=1) == 0).all()
 
 
-@pytest.mark.parametrize("name", VARIOUS)
+@pytest.mark.parametrize("name", cases.VARIOUS)
 def test_all_classes_are_the_whole_head(name):
     features, kernel, ids = points(name)
     whole = losses_and_gradients(make(name, kernel, None), kernel, features, ids)
