@@ -13,8 +13,9 @@ logsumexp z, the share of the gradient that the other classes get, norms and cos
     python benchmarks/trainability_table.py runs/trainability
 
 A case is HEAD:ENDING[:KNOB=VALUE...]; ENDING as in `backbones.plain`, and the knobs are warmup
-(share of the steps over which the virtual class comes in), deviation (of the kernel's
-initialiser), embedding (its length), rate_warmup (share of the steps).
+(share of the steps over which the virtual class comes in), strength (how much of it is there
+afterwards), deviation (of the kernel's initialiser), embedding (its length), rate_warmup (share of
+the steps).
 Runs are resumable and made one after another; each is its own folder under --out.
 """
 
@@ -48,6 +49,7 @@ class Case:
     deviation: float | None = None
     embedding: int | None = None
     rate_warmup: float = 0.0
+    strength: float = 1.0
 
     @classmethod
     def parse(cls, text):
@@ -74,6 +76,7 @@ class Case:
             deviation=knobs.get("kernel_initializer", {}).get("config", {}).get("stddev"),
             embedding=recipe["embedding"],
             rate_warmup=round(recipe["rate_warmup"] / recipe["iterations"], 2),
+            strength=knobs.get("strength", 1.0),
         )
 
     @property
@@ -92,6 +95,8 @@ class Case:
         knobs = {}
         if self.warmup:
             knobs["warmup_steps"] = round(self.warmup * iterations)
+        if self.strength != 1:
+            knobs["strength"] = self.strength
         if self.deviation is not None:
             config = {"mean": 0.0, "stddev": self.deviation}
             knobs["kernel_initializer"] = {"class_name": "RandomNormal", "config": config}

@@ -1,7 +1,7 @@
 """Tables of the runs of trainability.py: each case, each against softmax, each cause by itself.
 
 For every part of a data set and length of a run there are three tables. The first has the mean
-over the seeds of each case. The second has the paired differences to softmax on the same ending,
+over the seeds of each case. The second has the paired differences to softmax on the same network,
 with 95% intervals by Student's t, and p-values by Holm's method over all comparisons of the
 figure that are printed at once. The third has the cases of one head that differ in one thing
 alone, paired likewise.
@@ -129,7 +129,7 @@ def _setting(setting, group, adjusted):
         ]
         lines.append([case.label, str(len(runs)), *means, *probes])
 
-    against = [["Case, minus softmax of the same ending", "Seeds", *figures]]
+    against = [["Case, minus softmax on the same network", "Seeds", *figures]]
     for case in order:
         baseline = _baseline(case)
         if case != baseline and baseline in group:
@@ -155,7 +155,7 @@ def _figures_of(group):
 
 
 def _baseline(case):
-    return Case("softmax", case.ending)
+    return Case("softmax", case.ending, embedding=case.embedding)
 
 
 def _adds_one_thing(plain, changed):

@@ -65,7 +65,7 @@ class Head(keras.layers.Layer):
     - `training_terms(batch)`: what the head changes in the loss, as `Terms`.
     - `plain_logits(features, kernel)`: the logits z, where they are not features . kernel.
     - `add_state()`: the weights that it has besides the kernel.
-    - `run_knobs(iterations, warmup)`: the arguments that depend on the length of a run.
+    - `run_knobs(iterations, warmup, strength)`: the arguments that depend on the length of a run.
     - the facts `title`, `formula`, `source`, and the `ranges` in which a search varies its knobs.
 
     Example, a whole head, "the label's logit must win by a gap":
@@ -290,7 +290,7 @@ class Head(keras.layers.Layer):
         return Terms()
 
     @classmethod
-    def run_knobs(cls, iterations, warmup=0.0):
+    def run_knobs(cls, iterations, warmup=0.0, strength=1.0):
         """Return the arguments, as a dict, by which a run of so many steps differs from others.
 
         A head with a schedule goes through the same one in a shorter or longer run.
@@ -298,6 +298,7 @@ class Head(keras.layers.Layer):
         Args:
             iterations: Number of steps.
             warmup: Share of them over which what a head adds may come in.
+            strength: How much of what a head adds is there afterwards, where that can be less.
         """
         return {}
 

@@ -90,7 +90,7 @@ class AnnealedMarginHead(StepCounter, MarginHead):
         self.lambda_min = float(lambda_min)
 
     @classmethod
-    def run_knobs(cls, iterations, warmup=0.0):
+    def run_knobs(cls, iterations, warmup=0.0, strength=1.0):
         # The default is made for 18,000 steps.
         return {"lambda_gamma": 0.12 * 18_000 / iterations}
 

@@ -5,7 +5,7 @@ from keras import ops as kops
 
 from keras_vsoftmax import numerics
 from keras_vsoftmax.heads.base import Head
-from keras_vsoftmax.heads.checks import is_integer
+from keras_vsoftmax.heads.checks import check_range, is_integer
 from keras_vsoftmax.heads.margin import StepCounter
 from keras_vsoftmax.heads.registry import register
 from keras_vsoftmax.heads.terms import Terms
@@ -14,14 +14,14 @@ from keras_vsoftmax.heads.terms import Terms
 class VirtualClass(StepCounter):
     """Mixin of the heads with a virtual class: v = ||x|| sum_c q_c ||W_c||, q the smoothed row.
 
-    With `warmup_steps` v is replaced over the first steps by
+    With `strength` below 1, and over the first `warmup_steps`, v is replaced by
 
-        v' = t + r (v - t) + log r,   t = sum_c q_c z_c,   r = min(1, step / warmup_steps)
+        v' = t + r (v - t) + log r,   t = sum_c q_c z_c,   r = strength min(1, step / warmup_steps)
 
-    which is no virtual class at r = 0, and v at r = 1.
+    which is no virtual class at r = 0, and v at r = 1. The loss stays above log(1 + r).
     """
 
-    def __init__(self, units, *, warmup_steps=0, **kwargs):
+    def __init__(self, units, *, warmup_steps=0, strength=1.0, **kwargs):
         super().__init__(units, **kwargs)
         if not is_integer(warmup_steps) or warmup_steps < 0:
             raise ValueError(
@@ -29,21 +29,24 @@ class VirtualClass(StepCounter):
                 "over which the virtual class comes in. "
                 f"Received: warmup_steps={warmup_steps!r}"
             )
-        self.warmup_steps = int(warmup_steps)
+        check_range("strength", strength, above=0, high=1)
+        self.warmup_steps, self.strength = int(warmup_steps), float(strength)
 
     @property
     def current_strength(self):
         """r of the next training step, as a float."""
         if not self.warmup_steps:
-            return 1.0
-        return min(1.0, self.steps_taken / self.warmup_steps)
+            return self.strength
+        return self.strength * min(1.0, self.steps_taken / self.warmup_steps)
 
     def get_config(self):
-        return {**super().get_config(), "warmup_steps": self.warmup_steps}
+        names = ("warmup_steps", "strength")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
-    def run_knobs(cls, iterations, warmup=0.0):
-        return {"warmup_steps": round(warmup * iterations)} if warmup else {}
+    def run_knobs(cls, iterations, warmup=0.0, strength=1.0):
+        knobs = {"warmup_steps": round(warmup * iterations)} if warmup else {}
+        return knobs if strength == 1 else {**knobs, "strength": strength}
 
     def add_state(self):
         # Without a warm-up there is no schedule to keep, and files hold the kernel alone.
@@ -52,12 +55,18 @@ class VirtualClass(StepCounter):
 
     def training_terms(self, batch):
         virtual = self.virtual_logit(batch)
-        if self.warmup_steps:
-            target = self.smoothed_logit(batch)
-            share = kops.cast(self.next_step(), virtual.dtype) / self.warmup_steps
-            r = kops.where(share < 1, share, 1.0)
+        if self.warmup_steps or self.strength < 1:
+            target, r = self.smoothed_logit(batch), self._next_strength(virtual.dtype)
             virtual = kops.where(r < 1, target + r * (virtual - target) + kops.log(r), virtual)
         return Terms(virtual=virtual)
+
+    def _next_strength(self, dtype):
+        """r of this training forward pass, which is counted."""
+        highest = kops.cast(self.strength, dtype)
+        if not self.warmup_steps:
+            return highest
+        share = kops.cast(self.next_step(), dtype) / self.warmup_steps
+        return kops.where(share < 1, share * highest, highest)
 
     def virtual_logit(self, batch):
         """v (...,)."""
@@ -98,8 +107,13 @@ class VirtualSoftmax(VirtualClass, Head):
         kernel_constraint: Constraint of the kernel.
         label_smoothing: Float in [0, 1), e in q = (1 - e) onehot(label) + e / units. The
             virtual logit is that of q, so that smoothing ids is the same as passing q.
-        block_size: Integer, or None. Number of classes in a block, for very many classes: see
-            `Head`.
+        warmup_steps: Integer. Number of training steps over which the virtual class comes in: v
+            becomes z_y + r (v - z_y) + log r, r from 0 to `strength`. 0, the default, has the
+            whole of it from the first step, as published.
+        strength: Float r in (0, 1], how much of the virtual class is there then. Below 1 the loss
+            stays above log(1 + r) in place of log 2.
+        **kwargs: `block_size`, `class_sampling` and the others of `Head`, and those of
+            `keras.layers.Layer`.
 
     Call arguments:
         inputs: Features (..., d).

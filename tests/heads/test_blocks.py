@@ -176,14 +176,15 @@ def test_a_learned_scale_gets_its_gradient():
     np.testing.assert_allclose(scales[1], scales[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("step", [0, 1, 4])
+@pytest.mark.parametrize(("step", "strength"), [(0, 1.0), (1, 1.0), (4, 1.0), (1, 0.5), (4, 0.5)])
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("name", ["virtual", "synthetic_virtual"])
-def test_the_virtual_class_comes_in(name, smoothing, step):
+def test_the_virtual_class_comes_in(name, smoothing, step, strength):
     features, kernel, ids = random_points(name)
     found = []
     for block_size in (None, 5):
-        head = make(name, kernel, block_size, smoothing, warmup_steps=4)
+        knobs = {"warmup_steps": 4, "strength": strength}
+        head = make(name, kernel, block_size, smoothing, **knobs)
         head.step.assign(step)
         found.append(losses_and_gradients(head, kernel, features, ids))
     for one, other in zip(*found):

@@ -1,4 +1,4 @@
-"""The virtual class that comes in over the first steps."""
+"""The virtual class that comes in over the first steps, and not wholly."""
 
 import keras
 import numpy as np
@@ -62,6 +62,38 @@ def test_gradients_equal_finite_differences(smoothing, step):
     np.testing.assert_allclose(by_kernel, truth, atol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_of_it_is_that_of_the_formula(name, smoothing):
+    knobs = {**_knobs(name), "strength": 0.3}
+    for point, features, kernel, ids in cases.awkward_points():
+        head = cases.make(name, kernel, smoothing, **knobs)
+        got, *gradients = losses_and_gradients(head, kernel, features, ids)
+        truth = oracle.losses(name, features, kernel, ids, smoothing, r=0.3, **_knobs(name))
+        bound = cases.loss_bound(name, features, kernel, ids, _knobs(name), truth)
+        assert (np.abs(got - truth) <= bound).all(), point
+        assert all(np.isfinite(gradient).all() for gradient in gradients), point
+
+
+def test_the_loss_of_a_part_stays_above_its_floor():
+    kernel = 4 * np.eye(3, dtype="float32")  # the other classes' exp(-16) are not seen
+    head = cases.make("virtual", kernel, strength=0.3)
+    losses, *_ = losses_and_gradients(head, kernel, kernel.T, np.arange(3))
+    np.testing.assert_allclose(losses, np.log(1.3), atol=1e-5)
+
+
+def test_a_part_comes_in_over_the_first_steps():
+    _, features, kernel, ids = next(cases.awkward_points())
+    knobs = {"strength": 0.5, "warmup_steps": STEPS}
+    for step, r in ((1, 0.125), (STEPS, 0.5), (9 * STEPS, 0.5)):
+        head = make("virtual", kernel, step, **knobs)
+        assert head.current_strength == r
+        got, _, _ = losses_and_gradients(head, kernel, features, ids)
+        truth = oracle.losses("virtual", features, kernel, ids, r=r)
+        bound = cases.loss_bound("virtual", features, kernel, ids, {}, truth)
+        assert (np.abs(got - truth) <= bound).all()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_it_begins_as_the_plain_softmax_and_ends_as_the_head(name):
     _, features, kernel, ids = next(cases.awkward_points())
@@ -95,17 +127,28 @@ def test_training_passes_alone_are_counted():
     assert seen == [0.0, 0.5, 1.0]
 
 
-def test_without_it_a_file_holds_the_kernel_alone():
-    assert len(cases.make("virtual", np.ones((3, 2), "float32")).weights) == 1
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_without_it_a_file_holds_the_kernel_alone(strength):
+    assert len(cases.make("virtual", np.ones((3, 2), "float32"), strength=strength).weights) == 1
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_round_trip(name):
-    head = heads.get(name, 5, warmup_steps=7)
-    assert type(head).from_config(head.get_config()).warmup_steps == 7
+    head = heads.get(name, 5, warmup_steps=7, strength=0.25)
+    again = type(head).from_config(head.get_config())
+    assert (again.warmup_steps, again.strength) == (7, 0.25)
 
 
-@pytest.mark.parametrize("knobs", [{"warmup_steps": -1}, {"warmup_steps": 1.5}])
+@pytest.mark.parametrize(
+    "knobs",
+    [
+        {"warmup_steps": -1},
+        {"warmup_steps": 1.5},
+        {"strength": 0},
+        {"strength": 1.1},
+        {"strength": float("nan")},
+    ],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_bad_values_are_refused(name, knobs):
     (knob,) = knobs

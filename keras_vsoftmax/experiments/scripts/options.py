@@ -79,6 +79,14 @@ def parser(description, recipe, heads_default=("softmax", "virtual"), image_set=
     )
     _override(
         made,
+        "--virtual-strength",
+        recipe,
+        _part,
+        "how much of the virtual class is there afterwards, over 0 to 1",
+        metavar="R",
+    )
+    _override(
+        made,
         "--precision",
         recipe,
         str,
@@ -192,4 +200,5 @@ def _number(type, holds, expected):
 positive_int = _number(int, lambda value: value > 0, "a positive integer")
 _non_negative_int = _number(int, lambda value: value >= 0, "an integer of at least 0")
 _share = _number(float, lambda value: 0 <= value <= 1, "a share from 0 to 1")
+_part = _number(float, lambda value: 0 < value <= 1, "over 0 and at most 1")
 _positive_float = _number(float, lambda value: 0 < value < float("inf"), "a positive number")

@@ -33,6 +33,7 @@ class Recipe:
     rate_warmup: int = 0  # steps over which the rate rises from 0
     nesterov: bool = False
     virtual_warmup: float = 0.0  # share of the steps over which the virtual class comes in
+    virtual_strength: float = 1.0  # how much of it is there afterwards
     precision: str = "float32"
 
     def shortened(self, iterations):
@@ -152,4 +153,6 @@ TITLES = _Titles()
 
 def head_knobs(head, recipe):
     """Arguments of a head that depend on the run: see `Head.run_knobs`."""
-    return heads.find(head).run_knobs(recipe.iterations, recipe.virtual_warmup)
+    return heads.find(head).run_knobs(
+        recipe.iterations, recipe.virtual_warmup, recipe.virtual_strength
+    )

@@ -20,6 +20,7 @@ def test_options_override_the_recipe():
     args = _parse(
         *["--epochs", "3", "--batch-size", "100", "--learning-rate", "0.05", "--width", "0.5"],
         *["--backbone", "resnet110", "--precision", "mixed_bfloat16", "--disturb-label", "0.1"],
+        *["--virtual-warmup", "0.25", "--virtual-strength", "0.5"],
     )
     recipe = options.resolve(recipes.MNIST, args, samples=1_000)
     assert recipe.iterations == 30
@@ -27,6 +28,7 @@ def test_options_override_the_recipe():
     assert (recipe.batch_size, recipe.learning_rate, recipe.width) == (100, 0.05, 0.5)
     assert (recipe.backbone, recipe.precision) == ("resnet110", "mixed_bfloat16")
     assert recipe.disturb_label == 0.1
+    assert (recipe.virtual_warmup, recipe.virtual_strength) == (0.25, 0.5)
 
 
 def test_iterations_become_whole_epochs():

@@ -40,6 +40,8 @@ def test_a_warm_up_goes_with_the_length_of_the_run():
     for head in ("virtual", "synthetic_virtual"):
         assert recipes.head_knobs(head, short) == {"warmup_steps": 1_950}
     assert recipes.head_knobs("softmax", short) == {}
+    half = dataclasses.replace(short, virtual_strength=0.5)
+    assert recipes.head_knobs("virtual", half) == {"warmup_steps": 1_950, "strength": 0.5}
     assert recipes.head_knobs("virtual", recipes.CIFAR100_RESNET18) == {}
 
 
