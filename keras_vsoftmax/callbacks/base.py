@@ -1,12 +1,16 @@
 """What the callbacks share: when they measure, and how a search may copy them."""
 
 import copy
+import numbers
 
 import keras
 import numpy as np
 
+from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
+from keras_vsoftmax.keras_gaps.sublayers import sublayers
 from keras_vsoftmax.retrieval.model import Embedder
+from keras_vsoftmax.retrieval.scores import checked_labels
 
 
 class EmbeddingMetrics(keras.callbacks.Callback):
@@ -19,6 +23,9 @@ class EmbeddingMetrics(keras.callbacks.Callback):
     one. The logs of other epochs do not hold the figures. An epoch whose loss is not finite is
     not measured.
 
+    The model that is trained is a `Classifier`, whose backbone is looked at, or one whose output
+    is the embedding.
+
     Args:
         every: int, at least 1.
         verbose: 1 shows a progress bar, 0 nothing, `"auto"` shows one where `fit` shows its own.
@@ -26,9 +33,7 @@ class EmbeddingMetrics(keras.callbacks.Callback):
 
     def __init__(self, every=1, verbose="auto"):
         super().__init__()
-        if not (isinstance(every, int) and every >= 1):
-            raise ValueError(f"`every` must be an integer of at least 1. Received: every={every!r}")
-        self.every = every
+        self.every = _at_least_one("every", every)
         self.verbose = verbose
         self._embedder = None
 
@@ -45,6 +50,13 @@ class EmbeddingMetrics(keras.callbacks.Callback):
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
+        plain = not hasattr(self.model, "backbone")
+        if plain and any(isinstance(layer, Head) for layer in sublayers(self.model)):
+            raise ValueError(
+                f"{type(self).__name__} watches an embedding, and the output of this model is that "
+                "of a head: train a Classifier, whose backbone it looks at. "
+                f"Received: {type(self.model).__name__} named {self.model.name!r}"
+            )
         # Made once, so that it is traced once.
         self._embedder = Embedder(self.model)
 
@@ -76,9 +88,43 @@ class EmbeddingMetrics(keras.callbacks.Callback):
         return copied
 
 
-def few_enough(x, y, limit):
-    """At most `limit` samples, always the same: a random part where there are more."""
+def labelled(name, samples, limit=None):
+    """Images and labels, at most `limit` of them, always the same: a random part of more.
+
+    Args:
+        name: what they are, for the errors.
+        samples: `(x, y)`, images, or a structure of such arrays, and labels.
+        limit: int, or `None` for all.
+
+    Returns:
+        `(x, y)`, the labels as an array.
+
+    Raises:
+        ValueError: they are no pair, not as many images as labels, or no labels.
+    """
+    if limit is not None:
+        _at_least_one("limit", limit)
+    if not (isinstance(samples, (tuple, list)) and len(samples) == 2):
+        length = f" of length {len(samples)}" if hasattr(samples, "__len__") else ""
+        raise ValueError(
+            f"`{name}` must be (x, y), images and their labels. "
+            f"Received: {type(samples).__name__}{length}"
+        )
+    x, y = samples
+    lengths = {len(array) for array in keras.tree.flatten(x)}
+    if lengths != {len(y)}:
+        raise ValueError(
+            f"`{name}` must have a label for each image. Received: {len(y)} labels of "
+            f"{' and '.join(map(str, sorted(lengths)))} images"
+        )
+    y = checked_labels(y, len(y), f"y of {name}")
     if limit is None or len(y) <= limit:
         return x, y
     chosen = np.sort(np.random.default_rng(0).permutation(len(y))[:limit])
-    return keras.tree.map_structure(lambda array: array[chosen], x), np.asarray(y)[chosen]
+    return keras.tree.map_structure(lambda array: array[chosen], x), y[chosen]
+
+
+def _at_least_one(name, value):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
+    return int(value)

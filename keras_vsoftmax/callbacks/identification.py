@@ -1,6 +1,6 @@
 """Identification, watched."""
 
-from keras_vsoftmax.callbacks.base import EmbeddingMetrics, few_enough
+from keras_vsoftmax.callbacks.base import EmbeddingMetrics, labelled
 from keras_vsoftmax.identification.figures import FARS
 from keras_vsoftmax.identification.gallery import Gallery
 
@@ -25,7 +25,8 @@ class IdentificationMetrics(EmbeddingMetrics):
         verbose: see `EmbeddingMetrics`.
 
     Raises:
-        ValueError: while it measures, as `Gallery` does.
+        ValueError: for another number of labels than of images, and for settings and labels that
+            `Gallery` refuses; for embeddings that it refuses, while it measures.
 
     Example:
 
@@ -51,8 +52,8 @@ class IdentificationMetrics(EmbeddingMetrics):
         verbose="auto",
     ):
         super().__init__(every, verbose)
-        self.enrolled = enrolled
-        self.queries = few_enough(*queries, limit)
+        self.enrolled = labelled("enrolled", enrolled)
+        self.queries = labelled("queries", queries, limit)
         self.settings = {"metric": metric, "templates": templates, "batch_size": batch_size}
         self.ks, self.fars = ks, fars
         Gallery(**self.settings)  # refuses now what it would refuse after an epoch

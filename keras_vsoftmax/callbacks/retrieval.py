@@ -1,10 +1,9 @@
 """Retrieval, watched."""
 
-from keras_vsoftmax.callbacks.base import EmbeddingMetrics, few_enough
+from keras_vsoftmax.callbacks.base import EmbeddingMetrics, labelled
 from keras_vsoftmax.retrieval.clusters import cluster_agreement
-from keras_vsoftmax.retrieval.metrics import retrieval_metrics
+from keras_vsoftmax.retrieval.metrics import check_partners, retrieval_metrics
 from keras_vsoftmax.retrieval.model import embed
-from keras_vsoftmax.retrieval.scores import checked_labels
 
 
 class RetrievalMetrics(EmbeddingMetrics):
@@ -26,8 +25,8 @@ class RetrievalMetrics(EmbeddingMetrics):
         verbose: see `EmbeddingMetrics`.
 
     Raises:
-        ValueError: for labels or settings that `retrieval_metrics` refuses; for embeddings that
-            it refuses, while it measures.
+        ValueError: for another number of labels than of images, and for labels or settings that
+            `retrieval_metrics` refuses; for embeddings that it refuses, while it measures.
 
     Example:
 
@@ -56,13 +55,13 @@ class RetrievalMetrics(EmbeddingMetrics):
         verbose="auto",
     ):
         super().__init__(every, verbose)
-        self.queries = few_enough(x, y, limit)
-        self.gallery = None if gallery is None else few_enough(*gallery, limit)
+        self.queries = labelled("x, y", (x, y), limit)
+        self.gallery = None if gallery is None else labelled("gallery", gallery, limit)
         self.metric, self.ks, self.clusters = metric, ks, clusters
         self.batch_size = batch_size
         # Refuses now what it would refuse after an epoch.
-        labels = checked_labels(self.queries[1], len(self.queries[1]), "y")
-        retrieval_metrics([[1.0]], labels[:1], [[1.0]], labels[:1], metric=metric, ks=ks)
+        check_partners(self.queries[1], None if gallery is None else self.gallery[1])
+        retrieval_metrics([[1.0]], [0], [[1.0]], [0], metric=metric, ks=ks)
 
     def measure(self, model, verbose):
         x, y = self.queries

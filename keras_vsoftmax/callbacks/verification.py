@@ -3,7 +3,14 @@
 from keras_vsoftmax.callbacks.base import EmbeddingMetrics
 from keras_vsoftmax.identification.figures import rate_name
 from keras_vsoftmax.verification.decoded import DecodedImages
-from keras_vsoftmax.verification.embeddings import available_pairs, check_score, verify
+from keras_vsoftmax.verification.embeddings import (
+    available_pairs,
+    check_missing,
+    check_score,
+    image_shape,
+    verify,
+)
+from keras_vsoftmax.verification.pairs import Pairs
 
 
 class VerificationMetrics(EmbeddingMetrics):
@@ -22,7 +29,8 @@ class VerificationMetrics(EmbeddingMetrics):
         verbose: see `EmbeddingMetrics`.
 
     Raises:
-        ValueError: for another score.
+        ValueError: for another score, and for what is no `Pairs`; when the training begins, where
+            the model has no image input of known size.
         FileNotFoundError: when the training begins, where an image cannot be read and `missing`
             is `"error"`.
         ImportError: Pillow or scikit-learn is not installed.
@@ -52,6 +60,12 @@ class VerificationMetrics(EmbeddingMetrics):
     ):
         super().__init__(every, verbose)
         check_score(score)
+        check_missing(missing)
+        if not isinstance(pairs, Pairs):
+            raise ValueError(
+                "`pairs` must be Pairs, as read_lfw_pairs reads them from a file. "
+                f"Received: pairs={pairs!r}"
+            )
         self.pairs, self.root = pairs, root
         self.settings = {
             "score": score,
@@ -63,8 +77,7 @@ class VerificationMetrics(EmbeddingMetrics):
 
     def on_train_begin(self, logs=None):
         super().on_train_begin(logs)
-        shape = getattr(self._embedder.backbone, "input_shape", None) or (None, 1, 1, 1)
-        self._decoded = DecodedImages(shape[1:])
+        self._decoded = DecodedImages(image_shape(self._embedder))
         available_pairs(self.pairs, self.root, self.settings["missing"], self._decoded)
 
     def on_train_end(self, logs=None):

@@ -93,7 +93,8 @@ class ClassSampler(keras.layers.Layer):
         Returns:
             A `Sample`.
         """
-        self._check_rows(ids.shape[0])
+        if ids.shape[0] is not None:
+            self.check_rows(ids.shape[0] * replica.count())
         classes, places, taken, positive = self.draw(steps.count_one(self.step), ids)
         # Among the sampled ids, and not in `places`, which devices would have to send whole.
         at = kops.minimum(searchsorted(classes, ids), self.size - 1)
@@ -144,9 +145,13 @@ class ClassSampler(keras.layers.Layer):
         picked = self._by_part(kops.take(positive, classes))
         return kops.reshape(kops.where(picked, kops.zeros_like(shift), shift), (-1,))
 
-    def _check_rows(self, rows):
-        rows = None if rows is None else rows * replica.count()
-        if rows is None or rows <= self.part_size:
+    def check_rows(self, rows):
+        """Raises a ValueError unless a sample can hold the labels of so many rows, all different.
+
+        Args:
+            rows: Integer, rows of the global batch.
+        """
+        if rows <= self.part_size:
             return
         parts = "" if self.parts == 1 else f", {self.part_size} from each of {self.parts} parts,"
         raise ValueError(
@@ -163,9 +168,6 @@ def sampler_of(head, rate, correction, seed):
         head: The head, which has its other arguments already.
         rate, correction, seed: `class_sampling`, `sampling_correction` and `sampling_seed`.
     """
-    if rate is None:
-        return None
-    check_range("class_sampling", rate, above=0, high=1)
     if not isinstance(correction, bool):
         raise ValueError(
             "`sampling_correction` must be True or False. "
@@ -175,6 +177,14 @@ def sampler_of(head, rate, correction, seed):
         raise ValueError(
             f"`sampling_seed` must be an integer, or None. Received: sampling_seed={seed!r}"
         )
+    if rate is None:
+        if correction:
+            raise ValueError(
+                "`sampling_correction` needs `class_sampling`, the share of the classes that is "
+                "drawn. Received: sampling_correction=True, class_sampling=None"
+            )
+        return None
+    check_range("class_sampling", rate, above=0, high=1)
     if not head.is_softmax:
         raise no_softmax(head, "class_sampling", rate)
     if head.label_smoothing:

@@ -285,6 +285,7 @@ class Classifier(
         self._check_arrays(x, y)
         if isinstance(validation_data, (tuple, list)):
             self._check_arrays(*validation_data[:2])
+        self._check_sample(y, batch_size, validation_split)
         watches = [*self._virtual_watch.callbacks(), self._watch.begin_training()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for watch in watches:
@@ -319,6 +320,12 @@ class Classifier(
     def test_on_batch(self, x, y=None, *args, **kwargs):
         self._check_arrays(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
+
+    def _check_sample(self, y, batch_size, validation_split):
+        """Refuse now what a step of unknown size would show as rows that are NaN."""
+        if self.head.sampler is not None and hasattr(y, "__len__"):
+            rows = int(len(y) * (1 - validation_split))
+            self.head.sampler.check_rows(min(rows, batch_size or 32))  # Keras's own size
 
     def _check_arrays(self, x=None, y=None):
         if y is None:

@@ -18,6 +18,7 @@ class LabelWatch:
     def __init__(self, head):
         self._units = head.units
         self._rows = "row" if head.accepts_rows else "one-hot row"
+        self._sampled = head.sampler is not None
         self._counter = keras.metrics.Sum(name="invalid_labels", dtype="float32")
         self._before = 0
 
@@ -65,11 +66,15 @@ class LabelWatch:
             )
         if stopped.handled:
             return
+        sampled = (
+            "A sample of `class_sampling` must hold the labels of a batch, and a row whose label "
+            "found no place is NaN: raise it, or make the batches smaller. "
+        )
         raise FloatingPointError(
             f"Training diverged in epoch {stopped.epoch + 1}: the loss is {stopped.loss} although "
-            "every label was valid. A lower learning rate, or gradient clipping, may help; inputs "
-            "must be finite, and a custom loss must not normalise the output again. The steps "
-            "before were applied."
+            f"every label was valid. {sampled if self._sampled else ''}A lower learning rate, or "
+            "gradient clipping, may help; inputs must be finite, and a custom loss must not "
+            "normalise the output again. The steps before were applied."
         )
 
     def end_evaluation(self):

@@ -136,29 +136,12 @@ def retrieval_metrics(
         gallery = checked(gallery, "gallery")
         gallery_labels = checked_labels(gallery_labels, len(gallery), "gallery_labels")
         check_same_length(queries, gallery)
-        if (labels.dtype.kind == "U") != (gallery_labels.dtype.kind == "U"):
-            raise ValueError(
-                "`labels` and `gallery_labels` must both be ids or both be names. "
-                f"Received: {labels.dtype} and {gallery_labels.dtype}"
-            )
     ks = tuple(ks)
     if not all(isinstance(k, int | np.integer) and k > 0 for k in ks):
         raise ValueError(f"`ks` must be positive integers. Received: ks={ks}")
 
-    # With the gallery in the order of its classes, those of a query are neighbouring columns.
-    by_class = np.argsort(gallery_labels, kind="stable")
-    classes, starts, sizes = np.unique(
-        gallery_labels[by_class], return_index=True, return_counts=True
-    )
-    group = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
-    known = classes[group] == labels
-    partners = np.where(known, sizes[group] - itself, 0)
+    by_class, starts, sizes, group, partners = _class_columns(labels, gallery_labels, itself)
     kept = np.flatnonzero(partners > 0)
-    if len(kept) == 0:
-        raise ValueError(
-            f"There must be a query with an item of its class. Received: {len(queries)} queries, "
-            f"none with one among {len(gallery)} items"
-        )
     # In the order of R, so that the rows of a block have about as many partners.
     kept = kept[np.lexsort((group[kept], partners[kept]))]
     own_column = np.argsort(by_class)[kept] if itself else np.full(len(kept), -1)
@@ -186,6 +169,48 @@ def retrieval_metrics(
         r_precisions=precision,
         average_precisions=average,
     )
+
+
+def check_partners(labels, gallery_labels=None):
+    """See without any embedding whether `retrieval_metrics` can measure with these labels.
+
+    Args:
+        labels: array (queries,), from `checked_labels`.
+        gallery_labels: array (items,), likewise; `None` is leave-one-out.
+
+    Raises:
+        ValueError: one side has ids and the other names, or no query has an item of its class.
+    """
+    itself = gallery_labels is None
+    _class_columns(labels, labels if itself else gallery_labels, itself)
+
+
+def _class_columns(labels, gallery_labels, itself):
+    """Where the items of each query's class are.
+
+    With the gallery in the order of its classes, those of a query are neighbouring columns.
+
+    Returns:
+        `(by_class, starts, sizes, group, partners)`: that order; the first column and the number
+        of columns of each class; of each query its class, and how many items share it.
+    """
+    if (labels.dtype.kind == "U") != (gallery_labels.dtype.kind == "U"):
+        raise ValueError(
+            "`labels` and `gallery_labels` must both be ids or both be names. "
+            f"Received: {labels.dtype} and {gallery_labels.dtype}"
+        )
+    by_class = np.argsort(gallery_labels, kind="stable")
+    classes, starts, sizes = np.unique(
+        gallery_labels[by_class], return_index=True, return_counts=True
+    )
+    group = np.searchsorted(classes, labels).clip(max=len(classes) - 1)
+    partners = np.where(classes[group] == labels, sizes[group] - itself, 0)
+    if not np.any(partners > 0):
+        raise ValueError(
+            f"There must be a query with an item of its class. Received: {len(labels)} queries, "
+            f"none with one among {len(gallery_labels)} items"
+        )
+    return by_class, starts, sizes, group, partners
 
 
 def _measure(scorer, queries, starts, sizes, own_columns, verbose):

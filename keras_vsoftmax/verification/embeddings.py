@@ -98,8 +98,7 @@ def available_pairs(pairs, root, missing="error", decoded=None):
         ValueError: `missing` is neither, or no pair is left.
         ImportError: Pillow is not installed.
     """
-    if missing not in ("error", "skip"):
-        raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
+    check_missing(missing)
     pairs = pairs.renamed(saved_names(root, pairs.images()))
     paths = {image: os.path.join(root, image) for image in pairs.images()}
     find = find_unreadable if decoded is None else decoded.find_unreadable
@@ -178,7 +177,18 @@ def verify(
     )
 
 
-def _embedder(model, flip):
+def check_missing(missing):
+    """Raises a ValueError unless this is what `verify` takes for `missing`."""
+    if missing not in ("error", "skip"):
+        raise ValueError(f'`missing` must be "error" or "skip". Received: missing={missing!r}')
+
+
+def image_shape(model):
+    """The (height, width, channels) of the images that a model embeds.
+
+    Raises:
+        ValueError: the model has no single image input of known size.
+    """
     backbone = getattr(model, "backbone", model)
     shape = getattr(backbone, "input_shape", None)
     known = isinstance(shape, tuple) and len(shape) == 4 and None not in shape[1:]
@@ -187,7 +197,12 @@ def _embedder(model, flip):
             "The model must have one input of a known shape (batch, height, width, 1 or 3). "
             f"Received: {backbone.name} with input shape {shape}"
         )
-    image = keras.Input(shape[1:])
+    return shape[1:]
+
+
+def _embedder(model, flip):
+    backbone = getattr(model, "backbone", model)
+    image = keras.Input(image_shape(model))
     embedding = backbone(image, training=False)
     if len(getattr(embedding, "shape", ())) != 2:
         raise ValueError(

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_vsoftmax import Classifier, VirtualSoftmax, retrieval
+from keras_vsoftmax import Classifier, VirtualSoftmax, VirtualSoftmaxLoss, retrieval
 from keras_vsoftmax.callbacks import (
     IdentificationMetrics,
     RetrievalMetrics,
@@ -236,10 +236,61 @@ def test_settings_are_refused_before_any_training(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             RetrievalMetrics(x, y, **settings)
-    with pytest.raises(ValueError, match="class ids or names"):
-        RetrievalMetrics(x, np.eye(3)[y])
+    for arguments, message in (
+        ((x, np.eye(3)[y]), "`y of x, y` must be class ids or names"),
+        ((x, y[:-1]), f"a label for each image. Received: {len(y) - 1} labels of {len(x)} images"),
+        ((x, np.arange(len(y))), "none with one among"),
+        ((x, [], 1), f"Received: 0 labels of {len(x)} images"),
+        ((x, y, 0), "`every` must be an integer of at least 1. Received: every=0"),
+        ((x, y, True), "Received: every=True"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RetrievalMetrics(*arguments)
+    for settings, message in (
+        ({"limit": 0}, "`limit` must be an integer of at least 1. Received: limit=0"),
+        ({"limit": 2.5}, "Received: limit=2.5"),
+        ({"gallery": x}, r"`gallery` must be \(x, y\), .* Received: ndarray of length"),
+        ({"gallery": (x, y[1:]), "limit": 2}, "`gallery` must have a label for each image"),
+        ({"gallery": (x, y.astype(str))}, "must both be ids or both be names"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RetrievalMetrics(x, y, **settings)
+    assert RetrievalMetrics(x, y, np.int64(2)).every == 2
+    with pytest.raises(ValueError, match=r"`enrolled` must be \(x, y\)"):
+        IdentificationMetrics(x, y)
+    with pytest.raises(ValueError, match="`queries` must have a label for each image"):
+        IdentificationMetrics((x, y), (x, y[1:]), limit=3)
+
+
+def test_verification_is_refused_before_any_training(face_folder, tmp_path):
+    pytest.importorskip("sklearn")
+    root = face_folder(tmp_path / "faces", people=6, images=4)
+    pairs = make_pairs([str(path.relative_to(root)) for path in sorted(root.rglob("*.png"))], 2)
     with pytest.raises(ValueError, match="score='l1'"):
-        VerificationMetrics(None, tmp_path, score="l1")
+        VerificationMetrics(pairs, root, score="l1")
+    with pytest.raises(ValueError, match="missing='bla'"):
+        VerificationMetrics(pairs, root, missing="bla")
+    with pytest.raises(ValueError, match=r"`pairs` must be Pairs, .* Received: pairs='pairs.txt'"):
+        VerificationMetrics("pairs.txt", root)
+    # Not of the images, which are there.
+    for shape in ((None, None, 3), (5,)):
+        image = keras.Input(shape)
+        pooled = keras.layers.GlobalAveragePooling2D()(image) if len(shape) == 3 else image
+        model = Classifier(keras.Model(image, pooled), VirtualSoftmax(3))
+        model.compile("sgd")
+        x = np.zeros((6, *(4 if size is None else size for size in shape)), "float32")
+        with pytest.raises(ValueError, match="one input of a known shape"):
+            model.fit(x, np.arange(6) % 3, verbose=0, callbacks=[VerificationMetrics(pairs, root)])
+
+
+def test_the_output_of_a_head_is_no_embedding():
+    x, y = tiny.data()
+    image, label = keras.Input(x.shape[1:]), keras.Input((), dtype="int32")
+    output = VirtualSoftmax(3)(keras.layers.Flatten()(image), label)
+    model = keras.Model([image, label], output)
+    model.compile("sgd", VirtualSoftmaxLoss())
+    with pytest.raises(ValueError, match="train a Classifier, whose backbone it looks at"):
+        model.fit([x, y], y, verbose=0, callbacks=[RetrievalMetrics([x, y], y)])
 
 
 def test_every_name_has_a_direction():

@@ -224,6 +224,12 @@ def test_arguments():
         heads.Softmax(9, class_sampling=0.5, sampling_correction=1)
     with pytest.raises(ValueError, match=r"sampling_seed=0\.5"):
         heads.Softmax(9, class_sampling=0.5, sampling_seed=0.5)
+    with pytest.raises(ValueError, match=r"sampling_correction='x'"):
+        heads.Softmax(9, sampling_correction="x")
+    with pytest.raises(ValueError, match=r"`sampling_correction` needs `class_sampling`"):
+        heads.Softmax(9, sampling_correction=True)
+    with pytest.raises(ValueError, match=r"sampling_seed='q'"):
+        heads.Softmax(9, sampling_seed="q")
     with pytest.raises(ValueError, match=r"takes no `label_smoothing`, which is a mean"):
         heads.ArcFace(9, class_sampling=0.5, label_smoothing=0.1)
     for name in OTHERS:
@@ -242,6 +248,25 @@ def test_a_sample_that_cannot_hold_the_labels_is_refused():
         sampled("softmax", kernel, rate=0.1)(features, ids, training=True)
     with pytest.raises(ValueError, match=r"of 40 classes, 8 from each of 2 parts, cannot hold"):
         sampled("softmax", kernel, parts=2)(features, ids, training=True)
+
+
+def test_a_fit_says_so_before_its_first_step():
+    x, y = tiny.data(samples=60)
+    model = classifier()
+    size = model.head.sampler.size
+    with pytest.raises(ValueError, match=rf"A sample of {size} of .* with {size + 1} rows"):
+        model.fit(x, y, batch_size=size + 1, verbose=0)
+    model.fit(x[: size + 1], y[: size + 1], validation_split=0.5, verbose=0)  # Keras takes 32
+
+
+@pytest.mark.skipif(BACKEND != "tensorflow", reason="batches of unknown size are TensorFlow's")
+def test_a_stream_says_what_may_have_made_its_loss_nan():
+    import tensorflow as tf
+
+    x, _ = tiny.data(samples=UNITS)
+    stream = tf.data.Dataset.from_tensor_slices((x, np.arange(UNITS))).batch(UNITS)
+    with pytest.raises(FloatingPointError, match="must hold the labels of a batch"):
+        classifier().fit(stream, shuffle=False, verbose=0)
 
 
 def test_soft_rows_are_refused():
