@@ -155,8 +155,9 @@ def check_array(labels, units, rank=None, ignore_class=None, accept_rows=True):
         labels = labels.astype("float32")
     if labels.dtype.kind not in "biuf":
         raise ValueError(
-            "Labels must be integers, integral floats, or rows of probabilities. "
-            f"Received: labels of dtype {labels.dtype}"
+            "Labels must be integers, integral floats, or rows of probabilities: "
+            "keras.layers.StringLookup makes ids of names, and .astype('int64') numbers of the "
+            f"objects of an array. Received: labels of dtype {labels.dtype}"
         )
     if labels.size == 0:
         return

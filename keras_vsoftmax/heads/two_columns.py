@@ -10,8 +10,6 @@ from keras_vsoftmax.heads.checks import check_range, is_integer, no_softmax
 from keras_vsoftmax.heads.terms import Batch, Terms
 from keras_vsoftmax.utils.gradients import with_gradient
 
-_TOP_K = (keras.metrics.TopKCategoricalAccuracy, keras.metrics.SparseTopKCategoricalAccuracy)
-
 
 class BlockBatch(Batch):
     """A training batch of which no logits are held: it has what a pass over the blocks gave.
@@ -185,14 +183,27 @@ def check_compile(loss, metrics):
             "Received: ignore_class=0"
         )
     for metric in keras.tree.flatten(metrics):
-        known = keras.metrics.get(metric) if isinstance(metric, str) else metric
-        if isinstance(known, _TOP_K) or "top_k" in getattr(known, "__name__", ""):
+        if not _is_served(metric):
             raise ValueError(
                 "A head with block_size or class_sampling gives the log-probability of the label "
-                "and the highest among the other classes, which is enough for accuracy but not "
-                "for top-k. "
+                "and the highest among the other classes, which is enough for accuracy, and of "
+                "Keras's metrics for no other. "
                 f"Received: {metric!r} among the metrics"
             )
+
+
+def _is_served(metric):
+    """Whether two columns are enough: for accuracy, and for what a user wrote for them."""
+    if metric is None or metric in ("accuracy", "acc"):
+        return True
+    if metric in ("crossentropy", "ce"):  # names that Keras reads by the shape of the output
+        return False
+    known = keras.metrics.get(metric)
+    if type(known) in (keras.metrics.SparseCategoricalAccuracy, keras.metrics.MeanMetricWrapper):
+        return True
+    if known is keras.metrics.sparse_categorical_accuracy:
+        return True
+    return not getattr(known, "__module__", "").startswith("keras.")
 
 
 def _block_size(head, kernel):

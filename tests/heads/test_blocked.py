@@ -277,13 +277,33 @@ def test_bad_labels_are_refused():
         np.testing.assert_array_equal(one, other)
 
 
+def own_metric(y_true, y_pred):
+    return y_pred[..., 0]
+
+
 @pytest.mark.parametrize(
     "metric",
-    ["sparse_top_k_categorical_accuracy", keras.metrics.SparseTopKCategoricalAccuracy(k=2)],
+    [
+        "sparse_top_k_categorical_accuracy",
+        keras.metrics.SparseTopKCategoricalAccuracy(k=2),
+        "sparse_categorical_crossentropy",
+        "crossentropy",
+        "AUC",
+        keras.metrics.MeanIoU(5),
+        keras.metrics.F1Score(),
+    ],
 )
-def test_top_k_is_refused(metric):
-    with pytest.raises(ValueError, match="not for top-k"):
+def test_metrics_that_need_all_classes_are_refused(metric):
+    with pytest.raises(ValueError, match="enough for accuracy, and of Keras's metrics for no oth"):
         two_models(metrics=[["accuracy", metric]])
+
+
+def test_accuracy_in_every_form_and_metrics_of_ones_own_are_taken():
+    x, y = tiny.data()
+    again = keras.metrics.SparseCategoricalAccuracy(name="again")
+    for model in two_models(metrics=["acc", "sparse_categorical_accuracy", again, own_metric]):
+        logs = model.evaluate(x, y, verbose=0, return_dict=True)
+        assert len({logs[name] for name in ("acc", "sparse_categorical_accuracy", "again")}) == 1
 
 
 def test_stock_losses_are_refused():
