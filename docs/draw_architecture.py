@@ -17,8 +17,8 @@ LAYERS = [
     {"heads": 3.0},
     {"losses": 5.2},
     {"models": 1.4},
-    {"backbones": 6.6},
-    {"verification": 4.6, "identification": 6.8, "retrieval": 9.0},
+    {"backbones": 7.0},
+    {"verification": 4.6, "identification": 7.05, "retrieval": 9.0},
     {"tuning": 2.6, "callbacks": 6.2},
     {"experiments": 4.2},
 ]

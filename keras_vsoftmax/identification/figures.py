@@ -5,7 +5,13 @@ import math
 
 import numpy as np
 
-from keras_vsoftmax.identification.thresholds import allowed, check_far, checked_scores
+from keras_vsoftmax.identification.thresholds import (
+    allowed,
+    check_threshold,
+    checked_fars,
+    checked_scores,
+)
+from keras_vsoftmax.retrieval.checks import checked_ks
 
 FARS = (1.0, 0.1, 0.01)
 
@@ -76,16 +82,16 @@ def identification_figures(ranks, scores, known, *, ks=(1, 5), fars=FARS, thresh
             are not looked at.
         scores: float array (queries,), the greatest score of each query.
         known: bool array (queries,), whether the class of a query is in the gallery.
-        ks: the k of top-k.
-        fars: false-accept rates.
+        ks: the k of top-k, positive ints.
+        fars: false-accept rates, over 0 and at most 1.
         threshold: float, to measure at; `None` leaves it out.
 
     Returns:
         `IdentificationResult`.
 
     Raises:
-        ValueError: arrays that do not fit each other, scores that are not finite, or a rate out
-            of range.
+        ValueError: arrays that do not fit each other, scores that are not finite, or another
+            argument that is not as above.
 
     Example:
 
@@ -102,8 +108,7 @@ def identification_figures(ranks, scores, known, *, ks=(1, 5), fars=FARS, thresh
             "Ranks, scores and truth must be of one shape (queries,). "
             f"Received: {ranks.shape}, {scores.shape}, {known.shape}"
         )
-    for far in fars:
-        check_far(far)
+    ks, fars = checked_ks(ks), checked_fars(fars)
     unknown_scores = np.sort(scores[~known])[::-1]
     right = scores[known & (ranks == 1)]
     count = int(known.sum())
@@ -118,6 +123,7 @@ def identification_figures(ranks, scores, known, *, ks=(1, 5), fars=FARS, thresh
 
     measured = {}
     if threshold is not None:
+        check_threshold(threshold)
         measured = {
             "threshold": float(threshold),
             "false_accept_rate": _mean(scores[~known] >= threshold),

@@ -6,8 +6,13 @@ import numpy as np
 
 from keras_vsoftmax.identification.figures import FARS, identification_figures
 from keras_vsoftmax.identification.indexes import ExactIndex, GraphIndex
-from keras_vsoftmax.identification.thresholds import threshold_at_far
-from keras_vsoftmax.retrieval.model import embed
+from keras_vsoftmax.identification.thresholds import (
+    check_threshold,
+    checked_fars,
+    threshold_at_far,
+)
+from keras_vsoftmax.retrieval.checks import check_k, checked_ks
+from keras_vsoftmax.retrieval.model import checked_backbone, embed
 from keras_vsoftmax.retrieval.scores import METRICS, TIE, checked, checked_labels, unit
 from keras_vsoftmax.utils.files import atomic_path
 
@@ -62,6 +67,8 @@ class Gallery:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(choices)}. Received: {name}={value!r}"
                 )
+        if model is not None:
+            checked_backbone(model)
         self.model = model
         self.metric, self.templates, self.index = metric, templates, index
         self.batch_size = batch_size
@@ -85,23 +92,20 @@ class Gallery:
 
         Args:
             x: images.
-            y: class ids, or names, of the shape (samples,).
+            y: class ids, or names, of the shape (samples,); bytes are read as UTF-8.
 
         Raises:
-            ValueError: for embeddings of another length or that are not finite, and for names
-                where ids are enrolled or the other way round.
+            ValueError: for embeddings of another length or that are not finite, for ids that are
+                no integers below 2**63, and for names where ids are enrolled or the other way
+                round.
         """
         vectors = self._embed(x)
-        labels = checked_labels(y, len(vectors), "y")
+        labels = _labels(y, len(vectors))
         if len(self) and (labels.dtype.kind == "U") != (self.classes.dtype.kind == "U"):
             raise ValueError(
                 "A gallery holds ids or names, not both. "
                 f"Received: {labels.dtype} after {self.classes.dtype}"
             )
-        if labels.dtype.kind != "U":
-            if labels.max() > np.iinfo("int64").max:
-                raise ValueError(f"Ids must be below 2**63. Received: {labels.max()}")
-            labels = labels.astype("int64")
         old = self.classes[self._owners]
         everyone = np.concatenate([old, labels]) if len(self) else labels
         classes, owners = np.unique(everyone, return_inverse=True)
@@ -138,8 +142,7 @@ class Gallery:
         """
         if not len(self):
             raise ValueError("Nothing is enrolled. Received: a query of an empty gallery")
-        if not 1 <= k <= len(self):
-            raise ValueError(f"`k` must be from 1 to {len(self)}, the classes. Received: k={k}")
+        check_k(k, len(self), "classes")
         queries = self._embed(x)
         if self.metric == "cosine":
             queries = unit(queries)
@@ -158,12 +161,18 @@ class Gallery:
             The threshold, which `identify` uses from now on.
 
         Raises:
-            ValueError: as `search` and `threshold_at_far` do.
+            ValueError: as `search` and `threshold_at_far` do, and where all of them are enrolled.
         """
         _, scores = self.search(x)
         scores = scores[:, 0]
         if y is not None:
-            scores = scores[~self._known(checked_labels(y, len(scores), "y"))]
+            unknown = ~self._known(_labels(y, len(scores)))
+            if not unknown.any():
+                raise ValueError(
+                    "A threshold is calibrated on people who are not enrolled, and nobody unknown "
+                    f"is left. Received: y with the classes of {len(scores)} queries, all enrolled"
+                )
+            scores = scores[unknown]
         self.threshold = threshold_at_far(scores, far)
         return self.threshold
 
@@ -179,7 +188,7 @@ class Gallery:
             unknown, and a float32 array (queries,) of the best class's score.
 
         Raises:
-            ValueError: there is no threshold, or as for `search`.
+            ValueError: there is no threshold, or it is no number, or as for `search`.
         """
         threshold = self.threshold if threshold is None else threshold
         if threshold is None:
@@ -187,6 +196,7 @@ class Gallery:
                 "A threshold is needed to tell the unknown: calibrate(x, far=0.01) on people who "
                 "are not enrolled, or identify(x, threshold). Received: none"
             )
+        check_threshold(threshold)
         positions, scores = self.search(x)
         names = self.classes[positions[:, 0]].astype(object)
         # In float64: a threshold may lie between a score and the next one that float32 has.
@@ -203,19 +213,21 @@ class Gallery:
         Args:
             x: images.
             y: ids or names, of the shape (queries,).
-            ks: the k of top-k; those that are larger than the number of classes are left out.
-            fars: false-accept rates.
+            ks: the k of top-k, positive ints; those that are larger than the number of classes
+                are left out.
+            fars: false-accept rates, over 0 and at most 1.
 
         Returns:
             `IdentificationResult`.
 
         Raises:
-            ValueError: as `search` does.
+            ValueError: as `search` does, and for `ks` or `fars` that are not as above.
         """
-        ks = [k for k in ks if k <= len(self)]
+        fars = checked_fars(fars)
+        ks = [k for k in checked_ks(ks) if k <= len(self)]
         # One more than is asked for: a tie at the last place shows itself.
         positions, scores = self.search(x, min(len(self), max(ks, default=1) + 1))
-        labels = checked_labels(y, len(positions), "y")
+        labels = _labels(y, len(positions))
         known = self._known(labels)
         own = np.searchsorted(self.classes, labels).clip(max=len(self) - 1)
         hit = positions == own[:, None]
@@ -308,3 +320,13 @@ class Gallery:
             kind = GraphIndex if graph else ExactIndex
             self._searched = kind(self._entries(), self._owners, self.metric)
         return self._searched
+
+
+def _labels(y, samples):
+    """Names, or ids as int64."""
+    labels = checked_labels(y, samples, "y")
+    if labels.dtype.kind == "U":
+        return labels
+    if labels.max() > np.iinfo("int64").max:
+        raise ValueError(f"Ids must be below 2**63. Received: {labels.max()}")
+    return labels.astype("int64")

@@ -1,8 +1,13 @@
 """From which score on somebody is taken for known."""
 
 import math
+import numbers
 
 import numpy as np
+
+from keras_vsoftmax.heads.checks import check_range
+from keras_vsoftmax.retrieval.checks import as_tuple, is_count
+from keras_vsoftmax.retrieval.scores import checked_labels
 
 
 def threshold_at_far(scores, far):
@@ -60,19 +65,20 @@ def false_accept_interval(
 
     Args:
         calibration: float array (n,), scores of unknown queries that the threshold is chosen on.
-        calibration_people: array (n,), whose they are.
+        calibration_people: ids or names (n,), whose they are.
         test: float array (m,), scores of unknown queries of others.
-        test_people: array (m,).
+        test_people: ids or names (m,).
         far: float, the wanted rate, as for `threshold_at_far`.
-        confidence: float, the share of the drawn rates between the bounds.
-        samples: int, how many times the people are drawn.
+        confidence: float, over 0 and at most 1, the share of the drawn rates between the bounds.
+        samples: int, at least 1, how many times the people are drawn.
         seed: int, of the draws.
 
     Returns:
         `(low, high)`, floats.
 
     Raises:
-        ValueError: as `threshold_at_far` does, and for arrays that do not fit each other.
+        ValueError: as `threshold_at_far` does, for arrays that do not fit each other, and for
+            another argument that is not as above.
 
     Example:
 
@@ -84,9 +90,12 @@ def false_accept_interval(
     >>> low < 0.1 < high
     True
     """
+    check_range("confidence", confidence, above=0, high=1)
+    if not is_count(samples):
+        raise ValueError(f"`samples` must be an integer >= 1. Received: samples={samples!r}")
     threshold_at_far(calibration, far)  # whether they can show it
-    calibration, own, people = _by_score(calibration, calibration_people)
-    test, test_own, test_count = _by_score(test, test_people)
+    calibration, own, people = _by_score(calibration, calibration_people, "calibration_people")
+    test, test_own, test_count = _by_score(test, test_people, "test_people")
     rng = np.random.default_rng(seed)
     rates = np.empty(samples)
     for sample in range(samples):
@@ -105,8 +114,28 @@ def allowed(far, count):
 
 
 def check_far(far):
-    if not 0 < far <= 1:
-        raise ValueError(f"`far` must be over 0 and at most 1. Received: far={far}")
+    check_range("far", far, above=0, high=1)
+
+
+def checked_fars(fars):
+    """False-accept rates, as a tuple.
+
+    Raises:
+        ValueError: they are no list of numbers over 0 and at most 1.
+    """
+    fars = as_tuple("fars", fars, "rates")
+    for far in fars:
+        check_far(far)
+    return fars
+
+
+def check_threshold(threshold):
+    """Raises a ValueError unless this is a number; -inf lets everybody pass, and inf nobody."""
+    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
+    if not number or math.isnan(threshold):
+        raise ValueError(
+            f"`threshold` must be a number, infinite or not. Received: threshold={threshold!r}"
+        )
 
 
 def checked_scores(scores):
@@ -130,13 +159,9 @@ def _threshold(scores, weights, far):
     return float(above[-1]) if len(above) else float(np.nextafter(scores[first_out], np.inf))
 
 
-def _by_score(scores, people):
-    scores, people = checked_scores(scores), np.asarray(people)
-    if people.shape != scores.shape:
-        raise ValueError(
-            f"There must be a person to each score. Received: {scores.shape} scores and "
-            f"{people.shape} people"
-        )
+def _by_score(scores, people, name):
+    scores = checked_scores(scores)
+    people = checked_labels(people, len(scores), name)
     order = np.argsort(-scores, kind="stable")
     names, own = np.unique(people, return_inverse=True)
     return scores[order], own[order], len(names)

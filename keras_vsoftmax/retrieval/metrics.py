@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vsoftmax.retrieval.checks import checked_ks
 from keras_vsoftmax.retrieval.neighbours import check_same_length, largest
 from keras_vsoftmax.retrieval.scores import Scorer, checked, checked_labels
 
@@ -136,9 +137,7 @@ def retrieval_metrics(
         gallery = checked(gallery, "gallery")
         gallery_labels = checked_labels(gallery_labels, len(gallery), "gallery_labels")
         check_same_length(queries, gallery)
-    ks = tuple(ks)
-    if not all(isinstance(k, int | np.integer) and k > 0 for k in ks):
-        raise ValueError(f"`ks` must be positive integers. Received: ks={ks}")
+    ks = checked_ks(ks)
 
     by_class, starts, sizes, group, partners = _class_columns(labels, gallery_labels, itself)
     kept = np.flatnonzero(partners > 0)

@@ -20,8 +20,8 @@ def embed(model, x, batch_size=128, verbose=0):
         float32 array (samples, d), NumPy.
 
     Raises:
-        ValueError: there are no inputs, or the model gives something else than one (batch, d)
-            array.
+        ValueError: there are no inputs, or the model is none of these, or it gives something else
+            than one (batch, d) array.
 
     Example:
 
@@ -87,7 +87,22 @@ class Embedder(keras.Model):
 
     def __init__(self, model):
         super().__init__(name="embedder", autocast=False)
-        self.backbone = getattr(model, "backbone", model)
+        self.backbone = checked_backbone(model)
 
     def call(self, inputs):
         return self.backbone(inputs, training=False)
+
+
+def checked_backbone(model):
+    """What embeds: a model's backbone, or the model itself.
+
+    Raises:
+        ValueError: it is no Keras model or layer.
+    """
+    backbone = getattr(model, "backbone", model)
+    if not isinstance(backbone, keras.Layer):
+        raise ValueError(
+            "`model` must be a `Classifier`, or a Keras model or layer whose output is embeddings; "
+            f"`keras.saving.load_model` makes one of a file. Received: model={model!r}"
+        )
+    return backbone

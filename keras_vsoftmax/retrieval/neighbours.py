@@ -4,6 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vsoftmax.retrieval.checks import check_k
 from keras_vsoftmax.retrieval.scores import Scorer, checked
 
 # Where one value in so many is wanted, groups of values are looked through first.
@@ -37,12 +38,7 @@ def nearest(queries, gallery=None, k=1, metric="cosine"):
     itself = gallery is None
     gallery = queries if itself else checked(gallery, "gallery")
     check_same_length(queries, gallery)
-    candidates = len(gallery) - itself
-    if not 1 <= k <= candidates:
-        raise ValueError(
-            f"`k` must be from 1 to the number of items to choose from, {candidates}. "
-            f"Received: k={k}"
-        )
+    check_k(k, len(gallery) - itself, "items to choose from")
     scorer = Scorer(gallery, metric)
     prepared, _ = scorer.prepare(queries)
     indices = np.empty((len(queries), k), "int64")

@@ -105,16 +105,16 @@ def checked(vectors, name="embeddings"):
 
 
 def checked_labels(labels, samples, name="labels"):
-    """Labels of the shape (samples,), integers or text.
+    """Labels of the shape (samples,), integers or text; names in bytes are read as UTF-8.
 
     Raises:
-        ValueError: for another shape or kind.
+        ValueError: for another shape or kind, and for floats that are no ids.
     """
     labels = np.asarray(labels)
-    if labels.dtype.kind == "O" and labels.size:  # as pandas keeps names
-        kinds = {type(each) for each in labels.flat}
-        if kinds == {str} or all(issubclass(kind, (int, np.integer)) for kind in kinds):
-            labels = np.array(labels.tolist())
+    if labels.dtype.kind == "O" and labels.size:  # as pandas and h5py keep names
+        labels = _without_objects(labels, name)
+    if labels.dtype.kind == "S":
+        labels = _decoded(labels, name)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.shape != (samples,) or labels.dtype.kind not in "iufUb":
@@ -122,9 +122,46 @@ def checked_labels(labels, samples, name="labels"):
             f"`{name}` must be class ids or names of the shape ({samples},) or ({samples}, 1). "
             f"Received: {labels.dtype} of shape {labels.shape}"
         )
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
-        raise ValueError(f"`{name}` must be class ids. Received: floats that are not integral")
+    return _ids(labels, name) if labels.dtype.kind == "f" else labels
+
+
+def _without_objects(labels, name):
+    """Objects of one kind as an array of that kind; others as they are."""
+    kinds = {type(each) for each in labels.flat}
+    text, raw = kinds <= {str, np.str_}, kinds <= {bytes, np.bytes_}
+    if not (text or raw) and kinds <= {str, np.str_, bytes, np.bytes_}:
+        raise ValueError(
+            f"`{name}` must be names that are all text or all bytes; `.decode()` makes text of "
+            "bytes. Received: both"
+        )
+    if text or raw or all(issubclass(kind, (int, np.integer)) for kind in kinds):
+        return np.array(labels.tolist())
     return labels
+
+
+def _decoded(labels, name):
+    try:
+        return np.char.decode(labels, "utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"`{name}` must be text, or bytes in UTF-8. Received: {error.object!r}"
+        ) from error
+
+
+def _ids(labels, name):
+    """Floats that are integers, as int64."""
+    labels = labels.astype("float64")
+    broken = int(np.sum(~np.isfinite(labels)))
+    if broken:
+        raise ValueError(
+            f"`{name}` must be finite. Received: {broken} of {len(labels)} with NaN or infinity"
+        )
+    if not np.array_equal(labels, np.rint(labels)):
+        raise ValueError(f"`{name}` must be class ids. Received: floats that are not integral")
+    largest = np.max(np.abs(labels), initial=0)
+    if largest >= 2.0**63:
+        raise ValueError(f"`{name}` must be ids below 2**63. Received: {largest}")
+    return labels.astype("int64")
 
 
 def unit(vectors):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_vsoftmax.retrieval.scores import unit
+from keras_vsoftmax.retrieval.scores import checked_labels, unit
 
 
 def class_cosines(features, labels):
@@ -17,7 +17,8 @@ def class_cosines(features, labels):
 
     Args:
         features: embeddings, shape (samples, d), as `Classifier.embed` gives them.
-        labels: class ids, shape (samples,) or (samples, 1); at least two classes among them.
+        labels: class ids or names, shape (samples,) or (samples, 1); at least two classes among
+            them.
 
     Returns:
         `(intra, nearest_other)`, two floats in [-1, 1].
@@ -35,14 +36,12 @@ def class_cosines(features, labels):
     Embedding Learning", NeurIPS 2018.
     """
     features = np.asarray(features, "float64")
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
+    if features.ndim != 2:
         raise ValueError(
-            "`features` must have the shape (samples, d) and `labels` (samples,) or (samples, 1). "
-            f"Received: features.shape={features.shape}, labels.shape={labels.shape}"
+            "`features` must have the shape (samples, d). "
+            f"Received: features.shape={features.shape}"
         )
+    labels = checked_labels(labels, len(features))
     if not np.isfinite(features).all():
         raise ValueError("`features` must be finite. Received: NaN or infinity among them")
     classes, own = np.unique(labels, return_inverse=True)

@@ -3,6 +3,8 @@ import pytest
 
 from keras_vsoftmax.identification import identification_figures
 from keras_vsoftmax.identification.figures import rate_name
+from keras_vsoftmax.identification.thresholds import checked_fars
+from keras_vsoftmax.retrieval.checks import checked_ks
 from tests.retrieval import reference
 
 
@@ -63,5 +65,25 @@ def test_names_and_errors():
     assert [rate_name(far) for far in (1.0, 0.1, 0.01, 1e-4)] == ["1", "0_1", "0_01", "0_0001"]
     with pytest.raises(ValueError, match=r"\(2,\), \(3,\), \(2,\)"):
         identification_figures([1, 1], [1, 2, 3], [1, 1])
-    with pytest.raises(ValueError, match="far=2"):
-        identification_figures([1], [1], [1], fars=[2])
+    for settings, message in (
+        (dict(fars=[2]), "far=2"),
+        (dict(fars=0.1), "fars=0.1"),
+        (dict(ks=(0,)), r"ks=\(0,\)"),
+        (dict(ks=1), "ks=1"),
+        (dict(threshold=np.nan), "threshold=nan"),
+    ):
+        with pytest.raises(ValueError, match=f"Received: {message}"):
+            identification_figures([1], [1], [1], **settings)
+
+
+def test_settings_are_checked_before_there_is_a_gallery():
+    assert checked_ks([1, np.int64(5)]) == (1, 5)
+    assert checked_fars(iter([1, 0.1])) == (1, 0.1)
+    for check, wrong in (
+        (checked_ks, [True]),
+        (checked_ks, 5),
+        (checked_fars, [0]),
+        (checked_fars, 1),
+    ):
+        with pytest.raises(ValueError, match="Received: "):
+            check(wrong)

@@ -177,15 +177,31 @@ def test_a_thousand_people_and_a_hundred_thousand_queries(tmp_path):
     ("act", "message"),
     [
         (lambda g: Gallery().search(np.eye(2)), "a query of an empty gallery"),
-        (lambda g: g.search(np.eye(2), k=3), "k=3"),
+        (lambda g: g.search(np.eye(2), k=3), "number of classes, 2. Received: k=3"),
+        (lambda g: g.search(np.eye(2), k=1.5), "Received: k=1.5"),
+        (lambda g: g.search(np.eye(2), k="2"), "Received: k='2'"),
+        (lambda g: g.search(np.eye(2), k=None), "Received: k=None"),
         (lambda g: g.search(np.eye(3)), "Received: length 3"),
         (lambda g: g.enroll(np.eye(2), ["a", "b"]), "Received: <U1 after int64"),
         (lambda g: g.enroll([[np.nan, 0]], [0]), "1 of 1 rows"),
         (lambda g: g.evaluate(np.eye(2), ["a", "b"]), "<U1 where int64 is enrolled"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], ks=(0,)), r"Received: ks=\(0,\)"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], ks=(1, -1)), r"Received: ks=\(1, -1\)"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], ks=(1.5,)), r"Received: ks=\(1.5,\)"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], ks=1), "list or tuple of .* Received: ks=1"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], fars=0.1), "list or tuple of .* fars=0.1"),
+        (lambda g: g.evaluate(np.eye(2), [0, 1], fars=(0.1, 0)), "Received: far=0"),
         (lambda g: g.identify(np.eye(2)), "A threshold is needed"),
+        (lambda g: g.identify(np.eye(2), "0.5"), "Received: threshold='0.5'"),
+        (lambda g: g.identify(np.eye(2), np.nan), "Received: threshold=nan"),
+        (lambda g: g.calibrate(np.eye(2), far="a"), "Received: far='a'"),
         (lambda g: g.calibrate(np.eye(2), far=0.1), "at least 10 unknown queries. Received: 2"),
-        (lambda g: g.calibrate(np.eye(2), [0, 1], far=0.5), r"Received: \(0,\)"),
+        (lambda g: g.calibrate(np.eye(2), [0, 1], far=0.5), "nobody unknown is left.* 2 queries"),
         (lambda g: Gallery(templates="median"), "templates='median'"),
+        (lambda g: Gallery("m.keras"), "a `Classifier`, or a Keras .* Received: model='m.keras'"),
+        (lambda g: g.enroll(np.eye(2), [2.0, -np.inf]), "Received: 1 of 2 with NaN or infinity"),
+        (lambda g: g.evaluate(np.eye(2), [np.nan, 1]), "Received: 1 of 2 with NaN or infinity"),
+        (lambda g: g.calibrate(np.eye(2), [np.inf, 7], far=0.5), "1 of 2 with NaN or infinity"),
     ],
 )
 def test_errors_say_what_was_received(act, message):
@@ -207,5 +223,20 @@ def test_what_is_no_gallery(tmp_path):
 
 def test_ids_that_int64_does_not_hold():
     gallery = Gallery()
-    with pytest.raises(ValueError, match="Received: 9223372036854775809"):
-        gallery.enroll(np.eye(2), np.array([1, 2**63 + 1], "uint64"))
+    gallery.enroll(np.eye(2), np.array([1, 2**63 - 1], "uint64"))
+    ids = np.array([1, 2**63 + 1], "uint64")
+    for act in (gallery.enroll, gallery.evaluate, lambda x, y: gallery.calibrate(x, y, far=1)):
+        with pytest.raises(ValueError, match="Received: 9223372036854775809"):
+            act(np.eye(2), ids)
+    for huge in (2.0**63, -1e300):
+        with pytest.raises(ValueError, match=r"ids below 2\*\*63. Received: "):
+            gallery.enroll(np.eye(2), [1.0, huge])
+
+
+def test_names_in_bytes_are_those_in_text():
+    gallery = Gallery()
+    gallery.enroll(np.eye(2), np.array(["Zoë".encode(), b"ben"], object))
+    gallery.enroll(np.eye(2), ["Zoë", "ben"])
+    assert gallery.classes.tolist() == ["Zoë", "ben"]
+    assert gallery.counts.tolist() == [2, 2]
+    assert gallery.identify(np.eye(2), 0.5)[0].tolist() == ["Zoë", "ben"]

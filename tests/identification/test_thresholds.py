@@ -44,8 +44,29 @@ def test_errors_say_what_was_received():
         threshold_at_far([1.0], far=0)
     with pytest.raises(ValueError, match=r"Received: \(0,\)"):
         threshold_at_far([], far=0.5)
-    with pytest.raises(ValueError, match=r"\(3,\) scores and \(2,\) people"):
-        false_accept_interval(np.ones(3), np.arange(2), np.ones(3), np.arange(3), far=0.5)
+    for far in ("a", None, np.nan):
+        with pytest.raises(ValueError, match=f"Received: far={far!r}"):
+            threshold_at_far([1.0], far=far)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(calibration_people=np.arange(2)), r"`calibration_people` .* of shape \(2,\)"),
+        (dict(test_people=[0, np.nan, 1]), "`test_people` .* 1 of 3 with NaN"),
+        (dict(confidence=95), "Received: confidence=95"),
+        (dict(confidence=-0.5), "Received: confidence=-0.5"),
+        (dict(confidence="0.9"), "Received: confidence='0.9'"),
+        (dict(samples=0), "Received: samples=0"),
+        (dict(samples=1.5), "Received: samples=1.5"),
+    ],
+)
+def test_an_interval_says_what_it_received(arguments, message):
+    usual = {name: np.arange(3) for name in ("calibration_people", "test_people")}
+    with pytest.raises(ValueError, match=message):
+        false_accept_interval(
+            calibration=np.ones(3), test=np.ones(3), far=0.5, **{**usual, **arguments}
+        )
 
 
 def test_the_interval_covers_the_wanted_rate_as_often_as_it_says():

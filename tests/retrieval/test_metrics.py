@@ -133,6 +133,9 @@ def test_largest(columns, k):
         (dict(embeddings=np.ones(4)), r"float64 of shape \(4,\)"),
         (dict(labels=np.arange(3)), r"int64 of shape \(3,\)"),
         (dict(labels=[0.5, 1, 2, 3]), "floats that are not integral"),
+        (dict(labels=[0, 0, np.nan, -np.inf]), "Received: 2 of 4 with NaN or infinity"),
+        (dict(labels=[b"a", b"a", b"\xff", b"b"]), r"bytes in UTF-8. Received: b'\\xff'"),
+        (dict(labels=np.array([b"a", "a", "b", "b"], object)), "all text or all bytes"),
         (dict(gallery=np.ones((2, 2))), "only one of them"),
         (dict(gallery=np.ones((0, 2)), gallery_labels=[]), r"of shape \(0, 2\)"),
         (dict(gallery=np.ones((2, 3)), gallery_labels=[0, 1]), "Received: 2 and 3"),
@@ -141,6 +144,8 @@ def test_largest(columns, k):
         (dict(labels=np.arange(4)), "4 queries, none with one"),
         (dict(metric="manhattan"), "metric='manhattan'"),
         (dict(ks=(0,)), r"ks=\(0,\)"),
+        (dict(ks=(True,)), r"ks=\(True,\)"),
+        (dict(ks=2), "list or tuple of positive integers. Received: ks=2"),
     ],
 )
 def test_errors_say_what_was_received(arguments, message):
@@ -169,11 +174,19 @@ def test_it_prints_as_a_table():
 
 
 @pytest.mark.parametrize(
-    "labels", [["ann", "bob", "ann", "bob"], [7, 2**40, 7, 2**40], [np.int64(3), 5, 3, 5]]
+    "labels",
+    [
+        ["ann", "bob", "ann", "bob"],
+        ["ann", np.str_("bob"), np.str_("ann"), "bob"],
+        [b"ann", b"bob", np.bytes_("ann"), b"bob"],
+        [7, 2**40, 7, 2**40],
+        [np.int64(3), 5, 3, 5],
+    ],
 )
 def test_labels_in_arrays_of_objects(labels):
     x = np.eye(4, 2) + 0.1
     expected = retrieval_metrics(x, [0, 1, 0, 1]).to_dict()
     assert retrieval_metrics(x, np.array(labels, object)).to_dict() == expected
+    assert retrieval_metrics(x, np.array(labels)).to_dict() == expected
     with pytest.raises(ValueError, match="class ids or names"):
         retrieval_metrics(x, np.array(["ann", None, "ann", 3], object))

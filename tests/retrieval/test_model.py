@@ -40,6 +40,11 @@ def test_what_is_no_embedding_is_refused():
         embed(keras.Model(image, keras.layers.ReLU()(image)), np.ones((3, 2, 2)))
 
 
+def test_what_is_no_model_is_refused():
+    with pytest.raises(ValueError, match=r"a Keras model or layer .* Received: model='m.keras'"):
+        embed("m.keras", np.ones((3, 2)))
+
+
 @pytest.mark.parametrize("x", [np.zeros((0, 3)), {"a": np.zeros((0, 3))}])
 def test_nothing_to_embed(x):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])

@@ -30,7 +30,7 @@ def test_a_query_is_not_its_own_neighbour(monkeypatch):
     np.testing.assert_allclose(found, 1, atol=1e-6)
 
 
-@pytest.mark.parametrize("k", [0, 4])
+@pytest.mark.parametrize("k", [0, 4, 1.5, "2", None])
 def test_k_must_fit(k):
-    with pytest.raises(ValueError, match=f"from 1 to .* 3. Received: k={k}"):
+    with pytest.raises(ValueError, match=f"from 1 to .* 3. Received: k={k!r}"):
         nearest(np.eye(4), k=k)

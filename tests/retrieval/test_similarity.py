@@ -46,7 +46,8 @@ def test_zero_vector_has_no_direction():
     ("features", "labels", "message"),
     [
         (np.ones(3), np.arange(3), r"features.shape=\(3,\)"),
-        (np.ones((3, 2)), np.arange(4), r"labels.shape=\(4,\)"),
+        (np.ones((3, 2)), np.arange(4), r"`labels` .* of shape \(4,\)"),
+        (np.ones((3, 2)), [0, 1, np.nan], "`labels` must be finite. Received: 1 of 3"),
         (np.ones((3, 2)), np.zeros(3, int), "labels of 1"),
         (np.full((3, 2), np.nan), np.arange(3), "NaN"),
     ],

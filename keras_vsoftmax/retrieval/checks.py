@@ -1,0 +1,42 @@
+"""Checks of how many neighbours, and which figures, are asked for."""
+
+import numpy as np
+
+
+def is_count(value):
+    """Whether this is a positive integer of Python or NumPy; True is not."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0
+
+
+def check_k(k, most, of):
+    """Raises a ValueError unless `k` is an integer from 1 to `most`, the number of `of`."""
+    if not is_count(k) or k > most:
+        raise ValueError(
+            f"`k` must be an integer from 1 to the number of {of}, {most}. Received: k={k!r}"
+        )
+
+
+def as_tuple(name, values, of):
+    """The values as a tuple.
+
+    Raises:
+        ValueError: there is one value, and no list of them.
+    """
+    try:
+        return tuple(values)
+    except TypeError:
+        raise ValueError(
+            f"`{name}` must be a list or tuple of {of}. Received: {name}={values!r}"
+        ) from None
+
+
+def checked_ks(ks):
+    """The k of recall@k or top-k, as a tuple.
+
+    Raises:
+        ValueError: they are no list of positive integers.
+    """
+    ks = as_tuple("ks", ks, "positive integers")
+    if not all(is_count(k) for k in ks):
+        raise ValueError(f"`ks` must be positive integers. Received: ks={ks}")
+    return ks
