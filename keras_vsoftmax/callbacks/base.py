@@ -1,7 +1,6 @@
 """What the callbacks share: when they measure, and how a search may copy them."""
 
 import copy
-import numbers
 
 import keras
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.keras_gaps.sublayers import sublayers
+from keras_vsoftmax.retrieval.checks import is_count
 from keras_vsoftmax.retrieval.model import Embedder
 from keras_vsoftmax.retrieval.scores import checked_labels
 
@@ -125,6 +125,6 @@ def labelled(name, samples, limit=None):
 
 
 def _at_least_one(name, value):
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+    if not is_count(value):
         raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
     return int(value)

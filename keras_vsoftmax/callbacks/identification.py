@@ -3,6 +3,8 @@
 from keras_vsoftmax.callbacks.base import EmbeddingMetrics, labelled
 from keras_vsoftmax.identification.figures import FARS
 from keras_vsoftmax.identification.gallery import Gallery
+from keras_vsoftmax.identification.thresholds import checked_fars
+from keras_vsoftmax.retrieval.checks import checked_ks
 
 
 class IdentificationMetrics(EmbeddingMetrics):
@@ -55,7 +57,7 @@ class IdentificationMetrics(EmbeddingMetrics):
         self.enrolled = labelled("enrolled", enrolled)
         self.queries = labelled("queries", queries, limit)
         self.settings = {"metric": metric, "templates": templates, "batch_size": batch_size}
-        self.ks, self.fars = ks, fars
+        self.ks, self.fars = checked_ks(ks), checked_fars(fars)
         Gallery(**self.settings)  # refuses now what it would refuse after an epoch
 
     def measure(self, model, verbose):

@@ -260,6 +260,9 @@ def test_settings_are_refused_before_any_training(tmp_path):
         IdentificationMetrics(x, y)
     with pytest.raises(ValueError, match="`queries` must have a label for each image"):
         IdentificationMetrics((x, y), (x, y[1:]), limit=3)
+    for settings, message in (({"ks": (0,)}, r"ks=\(0,\)"), ({"fars": (2,)}, "far=2")):
+        with pytest.raises(ValueError, match=message):
+            IdentificationMetrics((x, y), (x, y), **settings)
 
 
 def test_verification_is_refused_before_any_training(face_folder, tmp_path):
