@@ -39,10 +39,13 @@ def training(record):
     recipe = record["recipe"]
     rate = recipe.get("disturb_label")
     disturbed = f", labels redrawn at a rate of {rate:g}" if rate else ""
+    warmup, strength = recipe.get("virtual_warmup", 0), recipe.get("virtual_strength", 1)
+    virtual = f", the virtual class coming in over {warmup:.0%} of the steps" if warmup else ""
+    virtual += f", {strength:g} of it" if strength != 1 else ""
     return (
         f"{recipe['backbone']} at width {recipe['width']:g}, {len(record['epochs'])} epochs "
         f"({recipe['iterations']:,} steps of {recipe['batch_size']}), rate "
-        f"{recipe['learning_rate']:g}, {recipe['precision']}{disturbed}"
+        f"{recipe['learning_rate']:g}, {recipe['precision']}{disturbed}{virtual}"
     )
 
 

@@ -129,3 +129,9 @@ def test_written_with_a_figure_for_each_group(tmp_path, make_record):
     figures = sorted(path.name for path in tmp_path.glob("*.png"))
     assert figures == ["convergence-0-mnist.png", "convergence-1-cifar100.png"]
     assert all(f"({name})" in text for name in figures)
+
+
+def test_a_run_says_how_its_virtual_class_came_in(make_record):
+    published = dataclasses.replace(recipes.MNIST, virtual_warmup=0.0, virtual_strength=1.0)
+    words = [tables.training(make_record("virtual", 0, 1.0, r)) for r in (recipes.MNIST, published)]
+    assert words[0] == words[1] + ", the virtual class coming in over 33% of the steps, 0.5 of it"
