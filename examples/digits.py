@@ -21,6 +21,7 @@ import numpy as np
 
 import keras_vsoftmax
 from keras_vsoftmax.experiments.report import figures
+from keras_vsoftmax.experiments.report.tables import interval, paired_difference
 from keras_vsoftmax.experiments.scripts.options import positive_int
 from keras_vsoftmax.experiments.training.recipes import TITLES
 from keras_vsoftmax.retrieval.similarity import class_cosines
@@ -122,6 +123,18 @@ def table(rows):
     return "\n".join(lines)
 
 
+def comparisons(rows):
+    """Lines with the errors of the other heads minus softmax's, seed by seed."""
+    group = {head: dict(enumerate(seeds)) for head, seeds in rows.items()}
+    for head, seeds in rows.items():
+        difference = paired_difference(group, head, figure=lambda row, _: row["error"])
+        if difference is not None:
+            yield (
+                f"{TITLES[head]} minus {TITLES['softmax']}, paired over {len(seeds)} seeds: "
+                f"{interval(difference)} points of error"
+            )
+
+
 def save_load_predict(model, x, y, path):
     """Saves the model, loads it back, and predicts from images alone."""
     with atomic_path(path) as temporary:
@@ -183,7 +196,7 @@ def main(argv=None):
             f"\n{len(data[0])} digits to train on, {len(data[2])} to test on, {epochs} epochs. "
             f"One test digit is {100 / len(data[2]):.2f} points of error."
         )
-        print(table(rows))
+        print(table(rows), *comparisons(rows), sep="\n")
         save_load_predict(model, data[2], data[3], out / "digits.keras")
         print(f"Figure of two-dimensional embeddings: {out / 'features.png'}")
     except (ImportError, OSError) as error:

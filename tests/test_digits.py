@@ -51,3 +51,16 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
     assert digits().main(["--quick", "--out", str(blocker / "out")]) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert ": error: " in line
+
+
+def test_heads_are_compared_seed_by_seed():
+    rows = {
+        "softmax": [{"error": 1.0}, {"error": 2.0}, {"error": 3.0}],
+        "virtual": [{"error": 0.5}, {"error": 1.0}, {"error": 2.5}],
+    }
+    (line,) = digits().comparisons(rows)
+    # -0.5, -1.0, -0.5: the mean and 4.303 times its standard error.
+    assert line == (
+        "Virtual Softmax minus Softmax, paired over 3 seeds: -0.67 [-1.38, +0.05] points of error"
+    )
+    assert not list(digits().comparisons({head: seeds[:1] for head, seeds in rows.items()}))
