@@ -7,7 +7,6 @@ import numpy as np
 
 from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
-from keras_vsoftmax.keras_gaps.sublayers import sublayers
 from keras_vsoftmax.retrieval.checks import is_count
 from keras_vsoftmax.retrieval.model import Embedder
 from keras_vsoftmax.retrieval.scores import checked_labels
@@ -50,8 +49,9 @@ class EmbeddingMetrics(keras.callbacks.Callback):
         raise NotImplementedError
 
     def on_train_begin(self, logs=None):
-        plain = not hasattr(self.model, "backbone")
-        if plain and any(isinstance(layer, Head) for layer in sublayers(self.model)):
+        # A subclass of `keras.Model` may hold a head, and give embeddings all the same.
+        functional = bool(getattr(self.model, "outputs", None))
+        if functional and any(isinstance(layer, Head) for layer in self.model.layers):
             raise ValueError(
                 f"{type(self).__name__} watches an embedding, and the output of this model is that "
                 "of a head: train a Classifier, whose backbone it looks at. "

@@ -296,6 +296,30 @@ def test_the_output_of_a_head_is_no_embedding():
         model.fit([x, y], y, verbose=0, callbacks=[RetrievalMetrics([x, y], y)])
 
 
+class OwnLoop(keras.Model):
+    """Gives embeddings, and trains them with a head that it holds."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = keras.layers.Dense(4)
+        self.head = VirtualSoftmax(tiny.UNITS)
+
+    def call(self, inputs):
+        return self.features(inputs)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return VirtualSoftmaxLoss()(y, self.head(y_pred, y, training=True))
+
+
+def test_a_model_that_holds_a_head_may_give_embeddings():
+    x, y = tiny.data()
+    model = OwnLoop()
+    model.head.build((None, 4))
+    model.compile("sgd")
+    history = model.fit(x, y, verbose=0, callbacks=[RetrievalMetrics(x, y)]).history
+    assert history["val_recall_at_1"]
+
+
 def test_every_name_has_a_direction():
     x, y = tiny.data(samples=60)
     watches = [
