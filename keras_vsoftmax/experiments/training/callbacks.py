@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_vsoftmax.experiments.errors import ExperimentError
-from keras_vsoftmax.experiments.training import records
+from keras_vsoftmax.experiments.training import recipes, records
 from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.utils.files import atomic_path
 
@@ -105,7 +105,8 @@ def check_identity(path, before, now):
     Raises:
         ExperimentError: naming the settings that differ.
     """
-    before, now = _flat(before), _flat(now)
+    before = _flat({**before, "recipe": recipes.completed(before.get("recipe", {}))})
+    now = _flat(now)
     different = [
         f"{key} {before.get(key)} before, {now.get(key)} now"
         for key in sorted(before.keys() | now.keys())

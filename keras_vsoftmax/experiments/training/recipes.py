@@ -152,6 +152,20 @@ class _Titles(collections.abc.Mapping):
 TITLES = _Titles()
 
 
+def completed(saved):
+    """A saved recipe with the fields that have been added since, at their defaults.
+
+    A default says what runs did before there was the field. "ending" is the exception: the plain
+    networks had another one of their own then.
+    """
+    added = {
+        field.name: field.default
+        for field in dataclasses.fields(Recipe)
+        if field.default is not dataclasses.MISSING and field.name != "ending"
+    }
+    return {**added, **saved}
+
+
 def head_knobs(head, recipe):
     """Arguments of a head that depend on the run: see `Head.run_knobs`."""
     return heads.find(head).run_knobs(

@@ -4,6 +4,7 @@ import json
 import pathlib
 
 from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.experiments.training import recipes
 from keras_vsoftmax.utils.files import atomic_path
 
 NAME = "record.json"
@@ -69,7 +70,8 @@ def groups(records):
     found = {}
     for record in records:
         data = {key: value for key, value in record["data"].items() if key != "source"}
-        key = json.dumps((record["recipe"], data, is_synthetic(record)), sort_keys=True)
+        recipe = recipes.completed(record["recipe"])
+        key = json.dumps((recipe, data, is_synthetic(record)), sort_keys=True)
         found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
     return list(found.values())
 

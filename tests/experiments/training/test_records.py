@@ -55,6 +55,19 @@ def test_groups_hold_what_may_be_compared(make_record):
     ]
 
 
+def test_a_record_from_before_a_field_of_the_recipe_is_compared(make_record):
+    new, old = (make_record("virtual", seed, 3.0) for seed in (0, 1))
+    new["recipe"]["virtual_strength"] = 1.0
+    old["recipe"].pop("virtual_strength", None)
+    other = copy.deepcopy(old)
+    other["recipe"]["virtual_strength"] = 0.5
+    ended = copy.deepcopy(old)
+    new["recipe"]["ending"] = old["recipe"]["ending"] = other["recipe"]["ending"] = None
+    ended["recipe"].pop("ending", None)
+    found = records.groups([new, old, other, ended])
+    assert [sorted(group["virtual"]) for group in found] == [[0, 1], [1], [1]]
+
+
 def test_report_is_made_from_records_alone(tmp_path, make_record):
     text = json.dumps([make_record("softmax", 0, 5.0)])
     assert "5.00 (n = 1)" in report.tables(json.loads(text))

@@ -118,6 +118,17 @@ def test_resume_of_other_settings_is_refused(make_run, images):
         runner.train(make_run(head="softmax", learning_rate=0.5), images, resume=True)
 
 
+def test_a_run_from_before_a_field_of_the_recipe_is_kept(make_run, images):
+    run = make_run(head="softmax", iterations=4, virtual_strength=1.0)
+    record = runner.train(run, images)
+    del record["recipe"]["virtual_strength"]
+    records.write(record, run.folder / records.NAME)
+    assert runner.train(run, images, resume=True) == json.loads(json.dumps(record))
+    # What the runs of that time did is not what the recipe asks for now.
+    with pytest.raises(ExperimentError, match=r"virtual_strength 1\.0 before, 0\.5 now"):
+        runner.train(make_run(head="softmax", iterations=4), images, resume=True)
+
+
 def test_divergence_leaves_no_record(make_run, images):
     run = make_run(head="softmax", learning_rate=1e30, iterations=4)
     # Nothing goes on from what it left either.
