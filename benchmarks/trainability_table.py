@@ -196,12 +196,7 @@ def _holm(settings):
                 if case != _baseline(case) and len(seeds) > 1:
                     sides = [[get(group[c][s]) for s in seeds] for c in (case, _baseline(case))]
                     raw[setting, case] = float(ttest_rel(*sides).pvalue)
-        highest, left = 0.0, len(raw)
-        adjusted[title] = {}
-        for key, p in sorted(raw.items(), key=lambda item: item[1]):
-            highest = max(highest, min(1.0, left * p))
-            adjusted[title][key] = highest
-            left -= 1
+        adjusted[title] = tables.holm(raw)
     return adjusted
 
 

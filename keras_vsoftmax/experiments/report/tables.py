@@ -1,5 +1,6 @@
 """Parts of Markdown tables of runs, and the comparison of heads in them."""
 
+import math
 import statistics
 import warnings
 
@@ -27,6 +28,24 @@ def paired_difference(group, head, key="test_error", baseline="softmax", figure=
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = map(float, stats.ttest_rel(ours, theirs).confidence_interval(0.95))
     return (low + high) / 2, low, high
+
+
+def holm(p_values):
+    """p-values for several comparisons at once, by Holm's method.
+
+    Args:
+        p_values: dict of the p-value of each. NaN is that of a paired test whose differences are
+            all zero, and counts as 1.
+
+    Returns:
+        A dict with the same keys, the smallest first.
+    """
+    known = {key: 1.0 if math.isnan(p) else p for key, p in p_values.items()}
+    adjusted, highest = {}, 0.0
+    for place, key in enumerate(sorted(known, key=known.get)):
+        highest = max(highest, min(1.0, (len(known) - place) * known[key]))
+        adjusted[key] = highest
+    return adjusted
 
 
 def heads_of(group):
