@@ -7,9 +7,9 @@ import numpy as np
 
 from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
-from keras_vsoftmax.retrieval.checks import is_count
 from keras_vsoftmax.retrieval.model import Embedder
 from keras_vsoftmax.retrieval.scores import checked_labels
+from keras_vsoftmax.utils.counts import is_count
 
 
 class EmbeddingMetrics(keras.callbacks.Callback):
@@ -121,7 +121,12 @@ def labelled(name, samples, limit=None):
     if limit is None or len(y) <= limit:
         return x, y
     chosen = np.sort(np.random.default_rng(0).permutation(len(y))[:limit])
-    return keras.tree.map_structure(lambda array: array[chosen], x), y[chosen]
+    return keras.tree.map_structure(lambda array: _rows(array, chosen), x), y[chosen]
+
+
+def _rows(array, chosen):
+    # Tensors take no arrays of places. What may be a file is not read whole.
+    return (keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else array)[chosen]
 
 
 def _at_least_one(name, value):

@@ -58,7 +58,10 @@ class IdentificationMetrics(EmbeddingMetrics):
         self.queries = labelled("queries", queries, limit)
         self.settings = {"metric": metric, "templates": templates, "batch_size": batch_size}
         self.ks, self.fars = checked_ks(ks), checked_fars(fars)
-        Gallery(**self.settings)  # refuses now what it would refuse after an epoch
+        # Refuses now what it would refuse after an epoch.
+        trial = Gallery(**self.settings)
+        trial.enroll([[1.0]], self.enrolled[1][:1])
+        trial.evaluate([[1.0]], self.queries[1][:1])
 
     def measure(self, model, verbose):
         gallery = Gallery(model, **self.settings)

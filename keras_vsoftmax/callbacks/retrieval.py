@@ -1,7 +1,7 @@
 """Retrieval, watched."""
 
 from keras_vsoftmax.callbacks.base import EmbeddingMetrics, labelled
-from keras_vsoftmax.retrieval.clusters import cluster_agreement
+from keras_vsoftmax.retrieval.clusters import check_classes, cluster_agreement
 from keras_vsoftmax.retrieval.metrics import check_partners, retrieval_metrics
 from keras_vsoftmax.retrieval.model import embed
 
@@ -62,6 +62,8 @@ class RetrievalMetrics(EmbeddingMetrics):
         # Refuses now what it would refuse after an epoch.
         check_partners(self.queries[1], None if gallery is None else self.gallery[1])
         retrieval_metrics([[1.0]], [0], [[1.0]], [0], metric=metric, ks=ks)
+        if clusters:
+            check_classes(self.queries[1])
 
     def measure(self, model, verbose):
         x, y = self.queries

@@ -49,6 +49,7 @@ class Backup(keras.callbacks.Callback):
         self.folder = pathlib.Path(folder)
         self.keep = keep
         self.writes = strategies.is_chief(strategy)
+        self._diverged = False
 
     @property
     def weights_path(self):
@@ -61,6 +62,7 @@ class Backup(keras.callbacks.Callback):
         return self.folder / "training_metadata.json"
 
     def on_train_begin(self, logs=None):
+        self._diverged = False
         if not self.model.built:
             raise ValueError(
                 "A model must be built before a backup can be read into it: call it on a batch, or "
@@ -82,12 +84,14 @@ class Backup(keras.callbacks.Callback):
         initial_epoch.begin_at(self.model, metadata["epoch"] + max(ahead, 0))
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.writes and np.isfinite((logs or {}).get("loss", 0.0)):
+        self._diverged = not np.isfinite((logs or {}).get("loss", 0.0))
+        if self.writes and not self._diverged:
             self.write(epoch + 1)
 
     def on_train_end(self, logs=None):
         initial_epoch.begin_at(self.model, None)
-        if self.writes and not self.keep:
+        # Training that stops at such a loss ends in an error, after which one goes on from here.
+        if self.writes and not self.keep and not self._diverged:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, epochs):

@@ -248,7 +248,11 @@ def _columns(loss, ahead, valid):
 
     def forward(loss, ahead, valid):
         loss = kops.where(valid, loss, float("nan"))
-        return kops.stack([-loss, ahead - loss], axis=-1), None
+        own, other = -loss, ahead - loss
+        # Of equal columns argmax takes the first, and features that are all zero would be right.
+        above = own + 1e-6 * (1 + kops.abs(own))
+        other = kops.where(kops.logical_and(ahead >= 0, other < above), above, other)
+        return kops.stack([own, other], axis=-1), None
 
     def backward(tensors, _, g):
         weight = kops.where(kops.equal(g[:, 1], 0), -g[:, 0], float("nan"))

@@ -125,6 +125,30 @@ class Gallery:
         self.classes, self.counts = classes, counts
         self._searched = None
 
+    def remove(self, y):
+        """Take classes out, with all of their images. A threshold that was set stays as it is.
+
+        Args:
+            y: ids or names that are enrolled, of the shape (classes,).
+
+        Raises:
+            ValueError: for an id or a name that is not enrolled; nothing is removed then.
+        """
+        labels = np.unique(_labels(y, np.size(y)))
+        absent = labels[~self._known(labels)] if len(self) else labels
+        if len(absent):
+            raise ValueError(
+                "Only classes that are enrolled can be removed. "
+                f"Received: {', '.join(map(repr, absent[:3].tolist()))}, "
+                f"{len(absent)} that are not"
+            )
+        stays = ~np.isin(self.classes, labels)
+        entries = stays[self._owners]
+        self._owners = (np.cumsum(stays) - 1)[self._owners[entries]]
+        self._vectors = self._vectors[entries] if stays.any() else None
+        self.classes, self.counts = self.classes[stays], self.counts[stays]
+        self._searched = None
+
     def search(self, x, k=1):
         """The k best classes of each query.
 

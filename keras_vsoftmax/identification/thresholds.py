@@ -6,8 +6,9 @@ import numbers
 import numpy as np
 
 from keras_vsoftmax.heads.checks import check_range
-from keras_vsoftmax.retrieval.checks import as_tuple, is_count
+from keras_vsoftmax.retrieval.checks import as_tuple
 from keras_vsoftmax.retrieval.scores import checked_labels
+from keras_vsoftmax.utils.counts import is_count
 
 
 def threshold_at_far(scores, far):

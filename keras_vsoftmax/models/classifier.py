@@ -231,7 +231,7 @@ class Classifier(
             self.head.units,
             tuple(y_pred.shape)[:-1],
             y_pred.dtype,
-            self.head.accepts_rows,
+            self._accepts_rows,
             self._ignore_class(),
         )
 
@@ -285,7 +285,9 @@ class Classifier(
         self._check_arrays(x, y)
         if isinstance(validation_data, (tuple, list)):
             self._check_arrays(*validation_data[:2])
-        self._check_sample(y, batch_size, validation_split)
+        if self.head.sampler is not None and hasattr(y, "__len__"):
+            rank = self._label_rank
+            self.head.sampler.check_fit(np.shape(y)[:rank], batch_size, validation_split)
         watches = [*self._virtual_watch.callbacks(), self._watch.begin_training()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for watch in watches:
@@ -321,12 +323,6 @@ class Classifier(
         self._check_arrays(x, y)
         return super().test_on_batch(x, y, *args, **kwargs)
 
-    def _check_sample(self, y, batch_size, validation_split):
-        """Refuse now what a step of unknown size would show as rows that are NaN."""
-        if self.head.sampler is not None and hasattr(y, "__len__"):
-            rows = int(len(y) * (1 - validation_split))
-            self.head.sampler.check_rows(min(rows, batch_size or 32))  # Keras's own size
-
     def _check_arrays(self, x=None, y=None):
         if y is None:
             # A stream brings its labels itself.
@@ -336,8 +332,13 @@ class Classifier(
             require_labels(y)
         elif hasattr(y, "__array__") or isinstance(y, list):
             label_lib.check_array(
-                y, self.head.units, self._label_rank, self._ignore_class(), self.head.accepts_rows
+                y, self.head.units, self._label_rank, self._ignore_class(), self._accepts_rows
             )
+
+    @property
+    def _accepts_rows(self):
+        """Whether all that is trained takes soft rows."""
+        return self.head.accepts_rows
 
     def _ignore_class(self):
         return getattr(getattr(self, "loss", None), "ignore_class", None)

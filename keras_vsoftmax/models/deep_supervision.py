@@ -133,6 +133,10 @@ class DeeplySupervised(Classifier):
             loss = loss + ops.cast(weight, value.dtype) * value
         return loss
 
+    @property
+    def _accepts_rows(self):
+        return all(head.accepts_rows for head in (self.head, *self.companions))
+
     # Companions are no part of a test.
 
     def test_step(self, *args):

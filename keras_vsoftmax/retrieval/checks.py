@@ -1,11 +1,6 @@
 """Checks of how many neighbours, and which figures, are asked for."""
 
-import numpy as np
-
-
-def is_count(value):
-    """Whether this is a positive integer of Python or NumPy; True is not."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and value > 0
+from keras_vsoftmax.utils.counts import is_count
 
 
 def check_k(k, most, of):

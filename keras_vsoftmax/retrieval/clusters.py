@@ -41,12 +41,7 @@ def cluster_agreement(embeddings, labels, *, metric="cosine", seed=0):
     if metric not in ("cosine", "euclidean"):
         raise ValueError(f"`metric` must be cosine or euclidean. Received: metric={metric!r}")
     vectors = unit(embeddings) if metric == "cosine" else embeddings
-    classes = len(np.unique(labels))
-    if classes in (1, len(labels)):
-        raise ValueError(
-            "`labels` must have at least two classes, and one of them two samples: of others "
-            f"every clustering is right. Received: {classes} classes of {len(labels)} samples"
-        )
+    classes = check_classes(labels)
     # More clusters than distinct vectors cannot be found.
     classes = min(classes, len(np.unique(vectors, axis=0)))
     found = cluster.KMeans(classes, n_init=3, random_state=seed).fit_predict(vectors)
@@ -54,3 +49,21 @@ def cluster_agreement(embeddings, labels, *, metric="cosine", seed=0):
         "nmi": float(measures.normalized_mutual_info_score(labels, found)),
         "ami": float(measures.adjusted_mutual_info_score(labels, found)),
     }
+
+
+def check_classes(labels):
+    """How many classes there are, where clusters can be compared with them.
+
+    Args:
+        labels: array (samples,), from `checked_labels`.
+
+    Raises:
+        ValueError: they are all alike or all different.
+    """
+    classes = len(np.unique(labels))
+    if classes in (1, len(labels)):
+        raise ValueError(
+            "`labels` must have at least two classes, and one of them two samples: of others "
+            f"every clustering is right. Received: {classes} classes of {len(labels)} samples"
+        )
+    return classes

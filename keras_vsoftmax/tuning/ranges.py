@@ -117,7 +117,9 @@ def declare(hp, name, knob, values, default=None):
     """
     if isinstance(values, tuple):
         low, high = values
-        is_integer = all(isinstance(value, numbers.Integral) for value in values)
+        # A margin that is 0.5 at first is no integer between 0 and 1.
+        known = values if default is None else (*values, default)
+        is_integer = all(isinstance(value, numbers.Integral) for value in known)
         return (hp.Int if is_integer else hp.Float)(
             name,
             low,

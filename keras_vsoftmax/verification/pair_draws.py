@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from keras_vsoftmax.utils.counts import is_count
 from keras_vsoftmax.verification.pairs import Pairs, as_text, person_of
 
 # Beyond so many pairs an order of all of them would take hundreds of megabytes.
@@ -28,7 +29,8 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0, disjoint=True):
         `Pairs`; in each fold the matched ones come first.
 
     Raises:
-        ValueError: there are fewer than two people a fold, or a fold has no matched pair.
+        ValueError: there are fewer than two people a fold, a fold has no matched or no mismatched
+            pair, or `pairs_per_fold` is no integer of at least 1.
 
     Example:
 
@@ -37,6 +39,11 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0, disjoint=True):
     >>> len(pairs), int(pairs.matched.sum())
     (24, 12)
     """
+    if pairs_per_fold is not None and not is_count(pairs_per_fold):
+        raise ValueError(
+            "`pairs_per_fold` must be an integer of at least 1, or None. "
+            f"Received: pairs_per_fold={pairs_per_fold!r}"
+        )
     by_person = {}
     for image in sorted(map(as_text, images)):
         by_person.setdefault(person_of(image), []).append(image)
@@ -65,7 +72,13 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0, disjoint=True):
                 f"Fold {fold} has no matched pair: too few people have two images. "
                 f"Received: folds={folds} for images of {len(by_person)} people"
             )
-        size = min(len(same), len(other), pairs_per_fold or len(same))
+        if not len(other):
+            raise ValueError(
+                f"Fold {fold} has no mismatched pair: there are {possible.mismatched} in all. "
+                f"Received: folds={folds} for images of {len(by_person)} people"
+            )
+        most = len(same) if pairs_per_fold is None else pairs_per_fold
+        size = min(len(same), len(other), most)
         for numbers, is_matched in ((same, True), (other, False)):
             drawn = np.sort(rng.choice(len(numbers), size, replace=False))
             numbers = np.array([numbers[i] for i in drawn])

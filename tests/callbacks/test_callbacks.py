@@ -68,6 +68,8 @@ def test_a_gallery_of_its_own_clusters_and_a_limit():
     found = [np.flatnonzero((x == row).all(axis=1))[0] for row in watch.queries[0]]
     np.testing.assert_array_equal(y[found], watch.queries[1])
     np.testing.assert_array_equal(RetrievalMetrics(x[:50], y[:50], limit=20).queries[0], x[found])
+    tensor = keras.ops.convert_to_tensor(x[:50])
+    np.testing.assert_array_equal(RetrievalMetrics(tensor, y[:50], limit=20).queries[0], x[found])
     again = Afterwards(lambda model: retrieval.embed(model, x))
     _, history = _fit([watch, again], epochs=1)
     embeddings = again.found[0]
@@ -258,6 +260,10 @@ def test_settings_are_refused_before_any_training(tmp_path):
     assert RetrievalMetrics(x, y, np.int64(2)).every == 2
     with pytest.raises(ValueError, match=r"`enrolled` must be \(x, y\)"):
         IdentificationMetrics(x, y)
+    with pytest.raises(ValueError, match=r"ids or names. Received: <U11 where int64 is enrolled"):
+        IdentificationMetrics((x, y), (x, y.astype(str)))
+    with pytest.raises(ValueError, match="at least two classes"):
+        RetrievalMetrics(x, y * 0, clusters=True)
     with pytest.raises(ValueError, match="`queries` must have a label for each image"):
         IdentificationMetrics((x, y), (x, y[1:]), limit=3)
     for settings, message in (({"ks": (0,)}, r"ks=\(0,\)"), ({"fars": (2,)}, "far=2")):

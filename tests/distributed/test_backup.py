@@ -133,3 +133,21 @@ def test_a_model_that_is_not_built(tmp_path):
     with pytest.raises(ValueError, match=r"must be built before.*Received: the model 'sequential"):
         backup.on_train_begin()
     assert np.size(model.weights) == 0
+
+
+def test_what_ends_in_an_error_keeps_the_backup(straight, tmp_path):
+    x, y = tiny.data()
+    folder = tmp_path / "backup"
+    spoilt = np.where(np.arange(len(x))[:, None] == 5, np.nan, x)
+    model = classifier()
+    model.fit(x, y, callbacks=[Backup(folder), Kill(9)], **{**HOW, "epochs": 1})
+    assert not folder.exists()  # nothing went wrong
+    model = classifier()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(x, y, callbacks=[Backup(folder), Kill(2)], **HOW)
+    with pytest.raises(FloatingPointError):
+        classifier().fit(spoilt, y, callbacks=[Backup(folder)], **HOW)
+    resumed = classifier()
+    assert resumed.fit(x, y, callbacks=[Backup(folder)], **HOW).epoch == [2, 3]
+    tiny.assert_same_weights(resumed, straight)
+    assert not folder.exists()

@@ -306,6 +306,20 @@ def test_accuracy_in_every_form_and_metrics_of_ones_own_are_taken():
         assert len({logs[name] for name in ("acc", "sparse_categorical_accuracy", "again")}) == 1
 
 
+@pytest.mark.parametrize("options", [{"block_size": 3}, {"class_sampling": 0.5}])
+@pytest.mark.parametrize("name", ["virtual", "arcface"])
+def test_features_that_are_all_zero_are_not_right(name, options):
+    """All logits are equal then: a network that has died would pass for the best one."""
+    x, y = tiny.data(samples=12)
+    model = tiny.classifier(name, units=40, head_arguments=options, metrics=["accuracy"])
+    assert model.test_on_batch(x * 0, y, return_dict=True)["accuracy"] == 0
+    assert model.train_on_batch(x * 0, y, return_dict=True)["accuracy"] == 0
+    for scale in (1e-3, 1.0, 1e3):
+        right = np.mean(model.predict_classes(x * scale, verbose=0) == y)
+        found = model.test_on_batch(x * scale, y, return_dict=True)["accuracy"]
+        assert found == pytest.approx(right)
+
+
 def test_stock_losses_are_refused():
     stock = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     tiny.classifier("softmax", loss=stock)

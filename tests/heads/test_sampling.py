@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops as kops
 
-from keras_vsoftmax import heads
+from keras_vsoftmax import Classifier, heads
 from keras_vsoftmax.heads.sampling import ClassSampler
 from tests import tiny
 from tests.backends import BACKEND, float64_allowed
@@ -257,6 +257,16 @@ def test_a_fit_says_so_before_its_first_step():
     with pytest.raises(ValueError, match=rf"A sample of {size} of .* with {size + 1} rows"):
         model.fit(x, y, batch_size=size + 1, verbose=0)
     model.fit(x[: size + 1], y[: size + 1], validation_split=0.5, verbose=0)  # Keras takes 32
+
+    sequences, ids = np.repeat(x[:, None], 3, axis=1), np.repeat(y[:, None], 3, axis=1)
+    head = heads.get("softmax", 40, class_sampling=0.5)
+    model = Classifier(keras.layers.Dense(4), head)
+    model.compile("sgd")
+    with pytest.raises(ValueError, match=r"A sample of 20 of .* with 21 rows"):
+        model.fit(sequences, ids, batch_size=7, verbose=0)
+    model.fit(sequences, ids, batch_size=6, verbose=0)
+    with pytest.raises(ValueError, match="with 21 rows"):
+        model.fit(sequences, ids, batch_size=7, verbose=0)
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="batches of unknown size are TensorFlow's")

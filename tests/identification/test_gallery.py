@@ -211,6 +211,37 @@ def test_errors_say_what_was_received(act, message):
         act(gallery)
 
 
+@pytest.mark.parametrize("templates", ["mean", "all"])
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_people_who_go(metric, templates):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, 4)), np.array(["anna", "ben", "cleo", "dan"])[np.arange(24) % 4]
+    queries = rng.normal(size=(9, 4))
+    gallery, fewer = (Gallery(metric=metric, templates=templates) for _ in range(2))
+    gallery.enroll(x, y)
+    gallery.search(queries)
+    gallery.remove(["dan", "ben", "dan"])
+    stay = np.isin(y, ["anna", "cleo"])
+    fewer.enroll(x[stay], y[stay])
+    for _ in range(2):
+        assert gallery.classes.tolist() == fewer.classes.tolist()
+        assert gallery.counts.tolist() == fewer.counts.tolist()
+        found, expected = gallery.search(queries, 2), fewer.search(queries, 2)
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+        for each in (gallery, fewer):
+            each.enroll(x[~stay], y[~stay])
+    with pytest.raises(ValueError, match=r"enrolled can be removed. Received: 'eve', 1 that are"):
+        gallery.remove(["anna", "eve"])
+    with pytest.raises(ValueError, match="ids or names"):
+        gallery.remove([1])
+    assert len(gallery) == 4
+    gallery.remove(gallery.classes)
+    assert len(gallery) == 0
+    gallery.enroll(np.eye(3), [3, 1, 2])  # nothing is left of names, or of the old length
+    assert gallery.classes.tolist() == [1, 2, 3]
+
+
 def test_what_is_no_gallery(tmp_path):
     (tmp_path / "text").write_text("no")
     np.savez(tmp_path / "other.npz", x=np.ones(3))

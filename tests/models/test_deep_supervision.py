@@ -163,3 +163,16 @@ def test_errors_say_what_was_received(change, error, message):
     companions = [make(c) for c in change.pop("companions", ("softmax", "softmax"))]
     with pytest.raises(error, match=message):
         DeeplySupervised(backbone, _head("softmax"), companions, **change)
+
+
+def test_soft_rows_need_heads_that_all_take_them():
+    x, y = tiny.data()
+    soft = 0.9 * np.eye(tiny.UNITS)[y] + 0.1 / tiny.UNITS
+    model = _model("softmax", ("softmax", "arcface"))
+    before = [_numpy(weight) for weight in model.weights]
+    for act in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(ValueError, match="one-hot"):
+            act(x, soft)
+    for old, new in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, _numpy(new))
+    _model("softmax", ("softmax", "virtual")).fit(x, soft, verbose=0)

@@ -89,6 +89,8 @@ def test_kinds_of_hyperparameters():
     ranges.declare(hp, "d", "batch_size", [8, 16], 16)
     ranges.declare(hp, "e", "margin", 0.3)
     ranges.declare(hp, "f", "margin", [0, 0.5])
+    ranges.declare(hp, "g", "margin", (0, 1), 0.5)
+    ranges.declare(hp, "h", "margin", (1, 4), 2)
     kinds = {entry.name: type(entry).__name__ for entry in hp.space}
     assert kinds == {
         "a": "Int",
@@ -97,6 +99,9 @@ def test_kinds_of_hyperparameters():
         "d": "Choice",
         "e": "Fixed",
         "f": "Choice",
+        "g": "Float",
+        "h": "Int",
     }
     assert [entry.sampling for entry in hp.space[:3]] == ["linear", "linear", "log"]
-    assert hp.values == {"a": 2, "b": 0.1, "c": 1e-4, "d": 16, "e": 0.3, "f": 0.0}
+    first = {"a": 2, "b": 0.1, "c": 1e-4, "d": 16, "e": 0.3, "f": 0.0, "g": 0.5, "h": 2}
+    assert hp.values == first

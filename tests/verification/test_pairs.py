@@ -218,6 +218,20 @@ def test_made_pairs_follow_the_seed_and_the_limit():
     assert len(one) == 28
 
 
+@pytest.mark.parametrize("size", [0, -1, 2.5, True])
+def test_a_number_of_pairs_that_is_none_is_refused(size):
+    images = [f"p{person}/{number}.pgm" for person in range(4) for number in range(3)]
+    with pytest.raises(ValueError, match=f"`pairs_per_fold` must .* pairs_per_fold={size}"):
+        make_pairs(images, 2, pairs_per_fold=size)
+
+
+def test_a_fold_without_a_mismatched_pair_is_refused():
+    images = [*(f"a/{number}.jpg" for number in range(5)), "b/0.jpg"]
+    assert len(make_pairs(images, 5, disjoint=False)) == 10
+    with pytest.raises(ValueError, match="Fold 6 has no mismatched pair: there are 5 in all"):
+        make_pairs(images, 10, disjoint=False)
+
+
 @pytest.mark.parametrize("disjoint", [True, False])
 def test_paths_are_taken_as_text_is(disjoint):
     images = [f"p{person}/{number}.pgm" for person in range(8) for number in range(3)]
