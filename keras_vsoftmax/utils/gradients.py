@@ -32,6 +32,8 @@ def with_gradient(forward, backward):
     @ops.custom_gradient
     def run(*tensors):
         output, kept = forward(*tensors)
+        if keras.backend.backend() == "torch":
+            kept = _apart(kept, output)
 
         def gradient(*args, upstream=None):
             if upstream is None:  # by position, but on torch
@@ -140,6 +142,22 @@ def after(tensor, *first):
 
     with tf.control_dependencies(first):
         return tf.identity(tensor)
+
+
+def _apart(kept, output):
+    """What the forward pass keeps, without the very object that it gives out.
+
+    Torch hangs the gradient on the output. A gradient that keeps the output is a cycle, which
+    holds the step's memory until Python's collector comes, and that counts objects and not bytes.
+    """
+    if kept is output:
+        return output.detach()
+    if isinstance(kept, dict):
+        return {key: _apart(each, output) for key, each in kept.items()}
+    if isinstance(kept, (tuple, list)):
+        parts = [_apart(each, output) for each in kept]
+        return type(kept)(*parts) if hasattr(kept, "_fields") else type(kept)(parts)
+    return kept
 
 
 def _torch_records():
