@@ -145,15 +145,18 @@ class ClassSampler(keras.layers.Layer):
         picked = self._by_part(kops.take(positive, classes))
         return kops.reshape(kops.where(picked, kops.zeros_like(shift), shift), (-1,))
 
-    def check_fit(self, shape, batch_size, validation_split):
+    def check_fit(self, shape, rank, batch_size, validation_split):
         """Refuse before the first step what, in steps of unknown size, shows as rows that are NaN.
 
         Args:
             shape: Tuple, (samples, ...) of the labels.
+            rank: Integer, the dimensions that ids have; None before the first step.
             batch_size, validation_split: As for `keras.Model.fit`.
         """
         samples = min(int(shape[0] * (1 - validation_split)), batch_size or 32)  # Keras's own size
-        self.check_rows(samples * math.prod(shape[1:]))
+        if rank is None and shape[-1] == self.units:  # one-hot rows
+            rank = max(1, len(shape) - 1)
+        self.check_rows(samples * math.prod(shape[1:rank]))
 
     def check_rows(self, rows):
         """Raises a ValueError unless a sample can hold the labels of so many rows, all different.

@@ -134,6 +134,8 @@ class Gallery:
         Raises:
             ValueError: for an id or a name that is not enrolled; nothing is removed then.
         """
+        if not np.size(y):
+            return
         labels = np.unique(_labels(y, np.size(y)))
         absent = labels[~self._known(labels)] if len(self) else labels
         if len(absent):

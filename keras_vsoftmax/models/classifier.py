@@ -286,8 +286,8 @@ class Classifier(
         if isinstance(validation_data, (tuple, list)):
             self._check_arrays(*validation_data[:2])
         if self.head.sampler is not None and hasattr(y, "__len__"):
-            rank = self._label_rank
-            self.head.sampler.check_fit(np.shape(y)[:rank], batch_size, validation_split)
+            sizes = (batch_size, validation_split)
+            self.head.sampler.check_fit(np.shape(y), self._label_rank, *sizes)
         watches = [*self._virtual_watch.callbacks(), self._watch.begin_training()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             for watch in watches:

@@ -258,6 +258,9 @@ def test_a_fit_says_so_before_its_first_step():
         model.fit(x, y, batch_size=size + 1, verbose=0)
     model.fit(x[: size + 1], y[: size + 1], validation_split=0.5, verbose=0)  # Keras takes 32
 
+    rows = np.eye(model.head.units, dtype="float32")[y]
+    classifier().fit(x, rows, batch_size=size, verbose=0)
+
     sequences, ids = np.repeat(x[:, None], 3, axis=1), np.repeat(y[:, None], 3, axis=1)
     head = heads.get("softmax", 40, class_sampling=0.5)
     model = Classifier(keras.layers.Dense(4), head)

@@ -235,6 +235,7 @@ def test_people_who_go(metric, templates):
         gallery.remove(["anna", "eve"])
     with pytest.raises(ValueError, match="ids or names"):
         gallery.remove([1])
+    gallery.remove([])
     assert len(gallery) == 4
     gallery.remove(gallery.classes)
     assert len(gallery) == 0
