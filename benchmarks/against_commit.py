@@ -113,7 +113,8 @@ def main():
     import numpy as np
 
     rng = np.random.default_rng(0)
-    heads = args.heads or names(args.checkout)
+    there = names(args.checkout)
+    heads = args.heads or [head for head in names(ROOT) if head in there]
     cases = [(head, shape, mode) for head in heads for shape in args.shapes for mode in args.modes]
     ratios = {case: [] for case in cases}
     for number in range(args.processes):
@@ -136,12 +137,16 @@ def main():
 
 
 def names(checkout):
-    """The heads of the other checkout, from its package."""
+    """The heads of a checkout, from its package."""
     code = "from keras_vsoftmax import heads; print(*heads.NAMES)"
     environment = {**os.environ, "PYTHONPATH": str(checkout.resolve())}
     # In its folder, which Python looks in first.
     found = subprocess.run(
-        [sys.executable, "-c", code], cwd=checkout, env=environment, stdout=subprocess.PIPE
+        [sys.executable, "-c", code],
+        cwd=checkout,
+        env=environment,
+        stdout=subprocess.PIPE,
+        check=True,
     )
     return found.stdout.decode().split()
 

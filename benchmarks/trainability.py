@@ -135,7 +135,6 @@ class Part(image_sets.ImageSet):
         log_probs = model.predict(self.x_test, batch_size=size, verbose=0)
         train = model.evaluate(self.x_train, self.y_train, size, verbose=0, return_dict=True)
         measured = {
-            **super().measure(model, size, folder),
             "test_error": 100 * float(np.mean(log_probs.argmax(-1) != self.y_test)),
             "train_error": 100 * (1 - float(train["accuracy"])),
             "seen": _compare(model.embed(self.x_test, size, verbose=0), self.y_test),

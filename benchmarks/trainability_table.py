@@ -136,7 +136,9 @@ def _setting(setting, group, adjusted):
             cells = []
             for title, get in figures.items():
                 p = adjusted[title].get((setting, case))
-                cells.append(_interval(group, case, baseline, get) + (f", p {p:.2g}" if p else ""))
+                cells.append(
+                    _interval(group, case, baseline, get) + ("" if p is None else f", p {p:.2g}")
+                )
             against.append([case.label, _common(group, case, baseline), *cells])
 
     causes = [["What differs", "Seeds", *figures]]

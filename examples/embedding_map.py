@@ -33,6 +33,12 @@ def add_options(parser):
     )
 
 
+def load(recipe, args):
+    data = unseen_script.load(recipe, args)
+    embedding_figures.check(min(args.images, len(data.x_unseen)), data.shape)
+    return data
+
+
 def show(run, data, args):
     """Draw and write everything about a run; the paths as lines."""
     model = keras.saving.load_model(run.last_model)
@@ -61,7 +67,7 @@ def show(run, data, args):
 def main(argv=None):
     parser, args, recipe = unseen_script.parse(__doc__, recipes.CIFAR100, argv, add_options)
     with script.one_line_errors(parser.prog):
-        trained = script.train(recipe, args, unseen_script.load)
+        trained = script.train(recipe, args, load)
         script.show(trained.results)
         if trained.chief:
             for run, _ in trained.results:

@@ -35,7 +35,6 @@ import dataclasses
 
 from keras_vsoftmax.experiments.data.face_images import read_tree
 from keras_vsoftmax.experiments.data.face_sets import FaceSet
-from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.scripts import face_script, options, script
 from keras_vsoftmax.experiments.training import recipes
 from keras_vsoftmax.verification import DecodedImages, read_lfw_pairs, read_sllfw_pairs
@@ -51,13 +50,7 @@ def read_tests(args):
         pairs["sllfw"] = face_script.read_pairs(read_sllfw_pairs, args.sllfw)
     people = set()
     if args.folds:
-        people.update(pairs["lfw"].in_folds(args.folds).people())
-        known = set(pairs["lfw"].folds)
-        if len(known - set(args.folds)) < 2 or not set(args.folds) <= known:
-            raise ExperimentError(
-                "--folds must name folds of --pairs and leave two to verify on. "
-                f"Received: {args.folds} of {sorted(set(pairs['lfw'].folds.tolist()))}"
-            )
+        people = face_script.people_of_folds(pairs["lfw"], args.folds)
         pairs = {name: those.without(people) for name, those in pairs.items()}
         threshold_pairs = threshold_pairs and threshold_pairs.without(people)
     missing = "skip" if args.skip_missing else "error"

@@ -29,7 +29,7 @@ def load(recipe, args):
     decoded = DecodedImages(shape)  # LFW's images, and not those of a large training set
     if args.folds:
         pairs = face_script.read_pairs(read_lfw_pairs, args.pairs)
-        trained = set(pairs.in_folds(args.folds).people())
+        trained = face_script.people_of_folds(pairs, args.folds)
         rest = pairs.without(trained)
         tests = {"lfw": face_script.face_test(rest, args.lfw, args, decoded)}
     most = face_script.QUICK_PEOPLE if args.quick else None

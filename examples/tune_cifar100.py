@@ -1,6 +1,7 @@
 """Which head, with which margin, on CIFAR100? A search over the recipe of the published table.
 
-Network, length and falls of the rate are those of `cifar100.py`. Searched are the head and its
+Network, optimiser, length and falls of the rate are those of `cifar100.py`, its options as well;
+another `--backbone` is trained by the same recipe. Searched are the head and its
 knobs, the length of the embedding, the rate, and the L2 of every kernel, the head's included; the
 last tenth of the training images tells which trial is best. Then the winner and plain softmax are
 trained anew on all training images, seed by seed, and tested on the test images.
@@ -12,41 +13,43 @@ trained anew on all training images, seed by seed, and tested on the test images
 With --resume a search that was stopped goes on where it was.
 """
 
+import dataclasses
+import functools
+
 import keras
 
 from keras_vsoftmax import backbones, tuning
 from keras_vsoftmax.experiments.scripts import options, script, search
 from keras_vsoftmax.experiments.training import environment, recipes
+from keras_vsoftmax.experiments.training.optimizers import make_optimizer
 
 
-def make_space(recipe, images, heads, seed):
-    """The search space around a recipe."""
+def make_space(recipe, images, heads, seed, synchronized):
+    """The search space around a recipe; `synchronized` as for `backbones.get`."""
     # The other networks' embedding is as wide as their last layer.
-    has_embedding = recipe.backbone.startswith("plain")
+    has_embedding = recipe.backbone.startswith("plain") and recipe.ending != "average"
 
     def l2(hp):
         return hp.Float("l2", 2.5e-5, 1e-3, sampling="log", default=recipe.l2)
 
     def backbone(hp):
-        knobs = {"embedding": hp.Choice("embedding", [512, 256])} if has_embedding else {}
-        shape = images.x_train.shape[1:]
-        return backbones.get(recipe.backbone, shape, recipe.width, l2(hp), **knobs)
+        knobs = recipe.backbone_knobs
+        if has_embedding:
+            knobs["embedding"] = hp.Choice("embedding", [512, 256])
+        return backbones.get(
+            recipe.backbone, images.shape, recipe.width, l2(hp), synchronized, **knobs
+        )
 
     def head_arguments(hp):
         regularizer = keras.regularizers.L2(l2(hp))
         knobs = recipes.head_knobs(hp["head"], recipe)
         return {"kernel_regularizer": regularizer, **knobs}
 
-    def optimizer(learning_rate):
-        rates = [learning_rate * 0.1**drop for drop in range(len(recipe.drops) + 1)]
-        schedule = keras.optimizers.schedules.PiecewiseConstantDecay(list(recipe.drops), rates)
-        return keras.optimizers.SGD(schedule, momentum=recipe.momentum)
-
     return tuning.HeadHyperModel(
         backbone,
         images.classes,
         heads=heads,
-        optimizer=optimizer,
+        optimizer=functools.partial(make_optimizer, recipe),
         head_arguments=head_arguments,
         seed=seed,
         embedding=None,
@@ -71,9 +74,15 @@ def run(args):
     epochs = recipe.iterations // steps
     tuner = search.make_tuner(
         args.tuner,
-        make_space(recipe, images, heads, args.seeds[0]),
+        make_space(recipe, images, heads, args.seeds[0], strategy is not None),
         args.trials,
         epochs,
+        identity={
+            "heads": sorted(heads),
+            "seed": args.seeds[0],
+            "recipe": dataclasses.asdict(recipe),
+            "data": images.identity(),
+        },
         directory=args.out,
         project_name=name,
         overwrite=not args.resume,
@@ -95,7 +104,7 @@ def run(args):
     used = steps * recipe.batch_size
     search.conclude(
         tuner,
-        lambda seed: make_space(recipe, images, heads, seed),
+        lambda seed: make_space(recipe, images, heads, seed, strategy is not None),
         (x[:used], y[:used]),
         (images.x_test, images.y_test),
         args.seeds,

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 
 from keras_vsoftmax import heads, tuning
-from keras_vsoftmax.experiments.scripts import search
+from keras_vsoftmax.experiments.scripts import script, search
 from keras_vsoftmax.experiments.training import environment
 from keras_vsoftmax.utils.extras import require
 
@@ -66,23 +66,25 @@ def main(argv=None):
             backbone, 10, heads=args.heads, embedding=[16, 32, 64], batch_size=[32, 64], seed=seed
         )
 
-    environment.deterministic()
-    known, unseen = digits()
-    tuner = search.make_tuner(
-        args.tuner,
-        space(seed=0),
-        args.trials,
-        args.epochs,
-        directory=args.out,
-        project_name=name,
-        overwrite=args.overwrite,
-    )
-    tuner.search(*known, validation_split=0.25, epochs=args.epochs, verbose=2)
-    if tuner.is_worker:
-        return
-    path = args.out / f"{name}.keras"
-    training = {"epochs": args.epochs, "verbose": 0}
-    search.conclude(tuner, space, known, unseen, args.seeds, path, **training)
+    with script.one_line_errors(parser.prog):
+        environment.deterministic()
+        known, unseen = digits()
+        tuner = search.make_tuner(
+            args.tuner,
+            space(seed=0),
+            args.trials,
+            args.epochs,
+            identity={"heads": sorted(args.heads)},
+            directory=args.out,
+            project_name=name,
+            overwrite=args.overwrite,
+        )
+        tuner.search(*known, validation_split=0.25, epochs=args.epochs, verbose=2)
+        if tuner.is_worker:
+            return
+        path = args.out / f"{name}.keras"
+        training = {"epochs": args.epochs, "verbose": 0}
+        search.conclude(tuner, space, known, unseen, args.seeds, path, **training)
 
 
 if __name__ == "__main__":

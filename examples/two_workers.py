@@ -50,10 +50,8 @@ def train(args):
         model = keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(CLASSES))
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), metrics=["accuracy"])
     chief = strategies.is_chief(strategy)
-    backup = Backup(args.backup_dir, strategy)
-    model.fit(
-        x, y, batch_size=64, epochs=args.epochs, verbose=2 if chief else 0, callbacks=[backup]
-    )
+    backups = [Backup(args.backup_dir, strategy)] if args.backup_dir else []
+    model.fit(x, y, batch_size=64, epochs=args.epochs, verbose=2 if chief else 0, callbacks=backups)
     loss, accuracy = model.evaluate(x, y, batch_size=64, verbose=0)
     weights = sum(float(np.abs(weight).sum()) for weight in model.get_weights())
     print(

@@ -270,7 +270,7 @@ def log_probs(
         if target is not None:
             # TensorFlow selects a scalar in place, and would copy the matrix for a column.
             others = ops.where(label_mask(given["ids"], z.shape[-1]), -float("inf"), others)
-        top = ops.max(others, axis=-1, keepdims=True)
+        top = ops.max(others, axis=-1, keepdims=True, initial=-float("inf"))
         for value in added.values():
             top = ops.where(value > top, value, top)
         # Logits are taken relative to the top throughout, so that large ones cost no digits.
@@ -347,7 +347,8 @@ def _guarded(g, logits, shift, valid, guard):
 def _normalises_again(g, logits, shift, row_sum):
     """Whether gradients come from a loss that normalises the row, (..., 1), or (1, 1) for all."""
     # The range of the row: its absolute values would be a matrix more.
-    spread = ops.max(g, axis=-1, keepdims=True) - ops.min(g, axis=-1, keepdims=True)
+    highest = ops.max(g, axis=-1, keepdims=True, initial=-float("inf"))
+    spread = highest - ops.min(g, axis=-1, keepdims=True, initial=float("inf"))
     tripped = ops.abs(row_sum) < _GUARD_RATIO * spread
     if keras.backend.backend() == "tensorflow":
         return tripped  # there the heads mark their output as logits

@@ -1,6 +1,7 @@
 """Backbones of the published comparison, by identifier. None has a head: any head fits on any."""
 
 import functools
+import inspect
 
 from keras_vsoftmax.backbones.acu import acu, acu_plain
 from keras_vsoftmax.backbones.densenet import densenet
@@ -118,6 +119,12 @@ def get(identifier, input_shape, width=1.0, l2=2.5e-4, synchronized=False, **kno
             f"Unknown backbone. Expected one of: {', '.join(NAMES)}. "
             f"Received: identifier={identifier!r}"
         )
-    return _BUILDERS[identifier](
-        input_shape, width=width, l2=l2, synchronized=synchronized, **knobs
-    )
+    builder = _BUILDERS[identifier]
+    known = [name for name in inspect.signature(builder).parameters][1:-1]  # between shape and rest
+    for knob, value in knobs.items():
+        if knob not in known:
+            raise ValueError(
+                f"The backbone {identifier} has no `{knob}`; it has: {', '.join(known) or 'none'}. "
+                f"Received: {knob}={value!r}"
+            )
+    return builder(input_shape, width=width, l2=l2, synchronized=synchronized, **knobs)

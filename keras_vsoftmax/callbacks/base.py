@@ -9,7 +9,7 @@ from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
 from keras_vsoftmax.retrieval.model import Embedder
 from keras_vsoftmax.retrieval.scores import checked_labels
-from keras_vsoftmax.utils.counts import is_count
+from keras_vsoftmax.utils.counts import check_count
 
 
 class EmbeddingMetrics(keras.callbacks.Callback):
@@ -32,7 +32,8 @@ class EmbeddingMetrics(keras.callbacks.Callback):
 
     def __init__(self, every=1, verbose="auto"):
         super().__init__()
-        self.every = _at_least_one("every", every)
+        check_count("every", every)
+        self.every = int(every)
         self.verbose = verbose
         self._embedder = None
 
@@ -103,7 +104,7 @@ def labelled(name, samples, limit=None):
         ValueError: they are no pair, not as many images as labels, or no labels.
     """
     if limit is not None:
-        _at_least_one("limit", limit)
+        check_count("limit", limit)
     if not (isinstance(samples, (tuple, list)) and len(samples) == 2):
         length = f" of length {len(samples)}" if hasattr(samples, "__len__") else ""
         raise ValueError(
@@ -111,12 +112,18 @@ def labelled(name, samples, limit=None):
             f"Received: {type(samples).__name__}{length}"
         )
     x, y = samples
+    if not hasattr(y, "__len__"):
+        raise ValueError(
+            f"The labels of `{name}` must be an array or a list. Received: {type(y).__name__}"
+        )
     lengths = {len(array) for array in keras.tree.flatten(x)}
     if lengths != {len(y)}:
         raise ValueError(
             f"`{name}` must have a label for each image. Received: {len(y)} labels of "
             f"{' and '.join(map(str, sorted(lengths)))} images"
         )
+    if not len(y):
+        raise ValueError(f"`{name}` must be of at least one image. Received: none")
     y = checked_labels(y, len(y), f"y of {name}")
     if limit is None or len(y) <= limit:
         return x, y
@@ -127,9 +134,3 @@ def labelled(name, samples, limit=None):
 def _rows(array, chosen):
     # Tensors take no arrays of places. What may be a file is not read whole.
     return (keras.ops.convert_to_numpy(array) if keras.ops.is_tensor(array) else array)[chosen]
-
-
-def _at_least_one(name, value):
-    if not is_count(value):
-        raise ValueError(f"`{name}` must be an integer of at least 1. Received: {name}={value!r}")
-    return int(value)

@@ -10,7 +10,7 @@ from keras_vsoftmax.verification.embeddings import (
     image_shape,
     verify,
 )
-from keras_vsoftmax.verification.pairs import Pairs
+from keras_vsoftmax.verification.pairs import check_pairs
 
 
 class VerificationMetrics(EmbeddingMetrics):
@@ -61,11 +61,7 @@ class VerificationMetrics(EmbeddingMetrics):
         super().__init__(every, verbose)
         check_score(score)
         check_missing(missing)
-        if not isinstance(pairs, Pairs):
-            raise ValueError(
-                "`pairs` must be Pairs, as read_lfw_pairs reads them from a file. "
-                f"Received: pairs={pairs!r}"
-            )
+        check_pairs(pairs)
         self.pairs, self.root = pairs, root
         self.settings = {
             "score": score,

@@ -170,7 +170,7 @@ class ClassSampler(keras.layers.Layer):
         raise ValueError(
             f"A sample of {self.size} of {self.units} classes{parts} cannot hold the labels of "
             f"every batch of {rows} rows: raise class_sampling, or make the batch smaller. "
-            f"Received: class_sampling={self.size / self.units:g} with {rows} rows"
+            f"Received: class_sampling={self.rate:g} with {rows} rows"
         )
 
 

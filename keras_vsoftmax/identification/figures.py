@@ -6,12 +6,11 @@ import math
 import numpy as np
 
 from keras_vsoftmax.identification.thresholds import (
-    allowed,
-    check_threshold,
     checked_fars,
     checked_scores,
 )
 from keras_vsoftmax.retrieval.checks import checked_ks
+from keras_vsoftmax.utils.thresholds import allowed, check_threshold
 
 FARS = (1.0, 0.1, 0.01)
 

@@ -7,14 +7,16 @@ import numpy as np
 from keras_vsoftmax.identification.figures import FARS, identification_figures
 from keras_vsoftmax.identification.indexes import ExactIndex, GraphIndex
 from keras_vsoftmax.identification.thresholds import (
-    check_threshold,
     checked_fars,
     threshold_at_far,
 )
 from keras_vsoftmax.retrieval.checks import check_k, checked_ks
 from keras_vsoftmax.retrieval.model import checked_backbone, embed
-from keras_vsoftmax.retrieval.scores import METRICS, TIE, checked, checked_labels, unit
+from keras_vsoftmax.retrieval.scores import METRICS, TIE, checked, checked_labels
+from keras_vsoftmax.utils.counts import check_count
 from keras_vsoftmax.utils.files import atomic_path
+from keras_vsoftmax.utils.thresholds import check_threshold
+from keras_vsoftmax.utils.vectors import unit
 
 TEMPLATES = ("mean", "all")
 INDEXES = ("auto", "exact", "graph")
@@ -67,6 +69,7 @@ class Gallery:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(choices)}. Received: {name}={value!r}"
                 )
+        check_count("batch_size", batch_size)
         if model is not None:
             checked_backbone(model)
         self.model = model

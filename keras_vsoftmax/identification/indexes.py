@@ -27,7 +27,7 @@ class ExactIndex:
 
     def search(self, queries, k):
         """Classes and scores (queries, k), the best first; a class has its best entry's score."""
-        prepared, _ = self.scorer.prepare(queries)
+        prepared = self.scorer.prepare(queries)
         found = np.empty((len(queries), k), "int64")
         scores = np.empty((len(queries), k), "float32")
         step = self.scorer.rows()

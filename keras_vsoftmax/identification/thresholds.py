@@ -1,7 +1,6 @@
 """From which score on somebody is taken for known."""
 
 import math
-import numbers
 
 import numpy as np
 
@@ -9,6 +8,7 @@ from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.retrieval.checks import as_tuple
 from keras_vsoftmax.retrieval.scores import checked_labels
 from keras_vsoftmax.utils.counts import is_count
+from keras_vsoftmax.utils.thresholds import allowed
 
 
 def threshold_at_far(scores, far):
@@ -109,11 +109,6 @@ def false_accept_interval(
     return float(low), float(high)
 
 
-def allowed(far, count):
-    """How many of so many may pass; the small number keeps 0.1 * 30 from being 2."""
-    return math.floor(far * count + 1e-9)
-
-
 def check_far(far):
     check_range("far", far, above=0, high=1)
 
@@ -128,15 +123,6 @@ def checked_fars(fars):
     for far in fars:
         check_far(far)
     return fars
-
-
-def check_threshold(threshold):
-    """Raises a ValueError unless this is a number; -inf lets everybody pass, and inf nobody."""
-    number = isinstance(threshold, numbers.Real) and not isinstance(threshold, bool)
-    if not number or math.isnan(threshold):
-        raise ValueError(
-            f"`threshold` must be a number, infinite or not. Received: threshold={threshold!r}"
-        )
 
 
 def checked_scores(scores):

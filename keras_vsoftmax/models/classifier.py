@@ -15,6 +15,7 @@ from keras_vsoftmax.models.label_routing import LabelRouting, require_labels
 from keras_vsoftmax.models.label_watch import LabelWatch
 from keras_vsoftmax.models.result_names import ResultNames
 from keras_vsoftmax.models.virtual_watch import VirtualWatch
+from keras_vsoftmax.utils.vectors import unit
 
 
 @keras.saving.register_keras_serializable(package="keras_vsoftmax")
@@ -352,8 +353,7 @@ class Classifier(
 
         Args:
             x, batch_size, verbose, steps, callbacks: As for `keras.Model.predict`.
-            normalize: Whether each feature vector is divided by its Euclidean norm. Zero
-                vectors stay zero.
+            normalize: Whether to divide each feature vector by its Euclidean norm, unless zero.
 
         Returns:
             NumPy array (samples, ..., d), float32, or float64 under a float64 policy.
@@ -361,7 +361,7 @@ class Classifier(
         model = self._serving.get(self, "features")
         features = model.predict(x, batch_size, verbose, steps, callbacks)
         features = np.asarray(features, dtype=self.head.output_dtype)
-        return keras.utils.normalize(features) if normalize else features
+        return unit(features) if normalize else features
 
     def predict_classes(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
         """Return class ids, in batches: the argmax of what `predict` gives.

@@ -129,7 +129,8 @@ class DeeplySupervised(Classifier):
             # As Keras scales it, so that the gradients of the replicas sum to those of one device.
             value = measure(y, output, sample_weight) / replica.count()
             value = global_loss.global_loss(value, [], measure, y, output, sample_weight)
-            tracker.update_state(value * replica.count())
+            # By samples, as Keras tracks the loss.
+            tracker.update_state(value * replica.count(), sample_weight=ops.shape(y_pred)[0])
             loss = loss + ops.cast(weight, value.dtype) * value
         return loss
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from keras_vsoftmax.retrieval.scores import checked, checked_labels, unit
+from keras_vsoftmax.retrieval.scores import checked, checked_labels
 from keras_vsoftmax.utils.extras import require
+from keras_vsoftmax.utils.vectors import unit
 
 
 def cluster_agreement(embeddings, labels, *, metric="cosine", seed=0):

@@ -67,9 +67,15 @@ def evaluate(model, x, y, gallery=None, *, metric="cosine", ks=(1, 2, 4, 8), **e
     >>> evaluate(model, x, [0, 0, 1, 1]).recall_at[1]
     1.0
     """
-    items, item_labels = (None, None) if gallery is None else gallery
+    items, item_labels = None, None
     if gallery is not None:
-        items = embed(model, items, **embedding)
+        if not (isinstance(gallery, (tuple, list)) and len(gallery) == 2):
+            raise ValueError(
+                "`gallery` must be (x, y), images and their labels. "
+                f"Received: {type(gallery).__name__}"
+            )
+        items = embed(model, gallery[0], **embedding)
+        item_labels = gallery[1]
     queries = embed(model, x, **embedding)
     verbose = embedding.get("verbose", 0)
     return retrieval_metrics(queries, y, items, item_labels, metric=metric, ks=ks, verbose=verbose)

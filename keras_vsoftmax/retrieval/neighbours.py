@@ -40,7 +40,7 @@ def nearest(queries, gallery=None, k=1, metric="cosine"):
     check_same_length(queries, gallery)
     check_k(k, len(gallery) - itself, "items to choose from")
     scorer = Scorer(gallery, metric)
-    prepared, _ = scorer.prepare(queries)
+    prepared = scorer.prepare(queries)
     indices = np.empty((len(queries), k), "int64")
     scores = np.empty((len(queries), k), "float32")
     step = scorer.rows()

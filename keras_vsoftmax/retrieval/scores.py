@@ -3,10 +3,12 @@
 import numpy as np
 from keras import ops
 
+from keras_vsoftmax.utils.vectors import unit
+
 METRICS = ("cosine", "euclidean")
 
 # Scores that differ by less than rounding can make them differ are ties. It is relative to the
-# greatest score that is possible: 1 for the cosine, the squared diameter for the distance.
+# greatest score that vectors of these lengths can have.
 TIE = 1e-6
 
 # Bytes of one block of scores. A handful of arrays of this size are alive at a time.
@@ -40,21 +42,35 @@ class Scorer:
         if metric == "cosine":
             gallery = unit(gallery)
         else:
-            # Seen from their middle the vectors are short, and little is lost by cancellation.
-            self._centre = np.mean(gallery, axis=0, dtype="float64").astype("float32")
             self._scale = max(np.max(np.abs(gallery)), np.finfo("float32").tiny)
+            # Seen from their middle the vectors are short, and little is lost by cancellation. One
+            # that is far away does not move the median.
+            self._centre = np.median(gallery / self._scale, axis=0)
             gallery = self._shifted(gallery)
             self._halves = ops.convert_to_tensor(_half_squares(gallery))
-            self._longest = float(np.max(_half_squares(gallery)))
         # The order that a product with blocks of queries needs.
         self._columns = ops.transpose(ops.convert_to_tensor(gallery))
 
     def prepare(self, queries):
-        """The queries as `block` takes them, normalised or shifted, and each one's tie width."""
+        """The queries as `block` takes them, normalised or shifted."""
+        return unit(queries) if self.metric == "cosine" else self._shifted(queries)
+
+    def ties(self, queries, scores):
+        """How far below such a score others still count as equal to it.
+
+        Args:
+            queries: prepared queries (queries, d).
+            scores: NumPy scores (queries, k), -inf where there is none.
+
+        Returns:
+            float32 array (queries, k), or one number for all.
+        """
         if self.metric == "cosine":
-            return unit(queries), np.full(len(queries), TIE, "float32")
-        queries = self._shifted(queries)
-        return queries, 2 * TIE * (_half_squares(queries) + self._longest)
+            return TIE
+        squares = 2 * _half_squares(queries)[:, None]
+        # As long as an item at this distance may be: others, far away, have nothing to do with it.
+        longest = np.sqrt(squares) + np.sqrt(np.maximum(-2 * scores, 0))
+        return TIE * (squares + np.square(longest))
 
     def block(self, queries):
         """Scores (queries, gallery) of some prepared queries, a float32 tensor."""
@@ -76,7 +92,7 @@ class Scorer:
     def _shifted(self, vectors):
         # Seen from so far away that their squares overflow, all items are at one distance.
         vectors = np.clip(vectors / self._scale, -_FAR_AWAY, _FAR_AWAY)
-        return vectors - self._centre / self._scale
+        return vectors - self._centre
 
 
 def checked(vectors, name="embeddings"):
@@ -162,15 +178,6 @@ def _ids(labels, name):
     if largest >= 2.0**63:
         raise ValueError(f"`{name}` must be ids below 2**63. Received: {largest}")
     return labels.astype("int64")
-
-
-def unit(vectors):
-    """Rows divided by their Euclidean norm; zero vectors stay zero."""
-    # The largest entry first, so that no square overflows or vanishes.
-    largest = np.max(np.abs(vectors), axis=1, keepdims=True)
-    vectors = np.divide(vectors, largest, out=np.zeros_like(vectors), where=largest > 0)
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=vectors, where=norms > 0)
 
 
 def _half_squares(vectors):

@@ -36,7 +36,7 @@ def pair_auc(embeddings, labels):
     labels = checked_labels(labels, len(embeddings))
     _, classes = np.unique(labels, return_inverse=True)
     scorer = Scorer(embeddings, "cosine")
-    prepared, _ = scorer.prepare(embeddings)
+    prepared = scorer.prepare(embeddings)
     counts = np.zeros((2, _BINS), "int64")
     step = scorer.rows()
     for start in range(0, len(embeddings), step):
@@ -48,11 +48,17 @@ def pair_auc(embeddings, labels):
         same = classes[rows, None] == classes
         for matched, chosen in enumerate((~same & later, same & later)):
             counts[matched] += np.bincount(bins[chosen], minlength=_BINS)
-    mismatched, matched = counts.sum(axis=1)
-    if not (mismatched and matched):
+    return _area(*counts)
+
+
+def _area(mismatched, matched):
+    """The area under the ROC of pairs that are counted by their score, the lowest first."""
+    totals = int(matched.sum()), int(mismatched.sum())
+    if not all(totals):
         raise ValueError(
             "There must be pairs of one class and pairs of two. "
-            f"Received: {matched} and {mismatched}"
+            f"Received: {totals[0]} and {totals[1]}"
         )
-    below = np.cumsum(counts[0]) - counts[0]
-    return float(np.sum(counts[1] * (below + counts[0] / 2)) / (matched * mismatched))
+    below = np.cumsum(mismatched) - mismatched
+    # Shares, since the product of the totals may pass 64 bits.
+    return float(np.sum(matched / totals[0] * ((below + mismatched / 2) / totals[1])))

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from keras_vsoftmax.retrieval.scores import checked_labels, unit
+from keras_vsoftmax.retrieval.scores import checked_labels
+from keras_vsoftmax.utils.vectors import unit
 
 
 def class_cosines(features, labels):

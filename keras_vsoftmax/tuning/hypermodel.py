@@ -93,6 +93,12 @@ class HeadHyperModel(keras_tuner.HyperModel):
                 "`backbone` must be a Keras model or layer that gives features, or a function of "
                 f"the hyperparameters that returns one. Received: backbone={backbone!r}"
             )
+        if not callable(optimizer):
+            raise TypeError(
+                "`optimizer` must be an optimizer class, or a function that returns an optimizer, "
+                "since every trial has one of its own: keras.optimizers.AdamW. "
+                f"Received: optimizer={optimizer!r}"
+            )
         self.backbone = backbone
         self.classes = classes
         self.heads = _check_heads(heads, classes)
@@ -203,6 +209,13 @@ class HeadHyperModel(keras_tuner.HyperModel):
                     "The objective needs validation: pass validation_split or validation_data "
                     f"to search. Received: objective={', '.join(names)}"
                 )
+            rare = [item for item in callbacks if getattr(item, "every", 1) > 1]
+            if rare and any(direction(name) for name in names):
+                raise FatalValueError(
+                    "Keras Tuner looks for its objective after every epoch: construct the callback "
+                    f"that measures it with every=1. Received: objective={', '.join(names)} with "
+                    f"every={rare[0].every} of {type(rare[0]).__name__}"
+                )
         if "batch_size" in self._training and (y is None or "batch_size" in arguments):
             reason = "y is None: the data set makes its own batches"
             raise FatalValueError(
@@ -213,6 +226,11 @@ class HeadHyperModel(keras_tuner.HyperModel):
 
     def _declare_head(self, hp):
         head = hp.Choice("head", list(self.heads))
+        if head not in self.heads:  # the value of an earlier search that was gone on with
+            raise FatalValueError(
+                "The trial is of a search over other heads. Search with the same heads, or begin "
+                f"anew with overwrite=True. Received: head={head!r} with heads={self.heads}"
+            )
         chosen = {}
         with keras_tuner_gaps.all_is_declared(hp):
             for name, knobs in self._knobs.items():

@@ -6,7 +6,10 @@ import os
 import keras
 import numpy as np
 
+from keras_vsoftmax.utils.counts import check_count
+from keras_vsoftmax.utils.thresholds import check_threshold
 from keras_vsoftmax.verification.images import find_unreadable, load_image, saved_names
+from keras_vsoftmax.verification.pairs import check_pairs
 from keras_vsoftmax.verification.protocol import evaluate_scores
 from keras_vsoftmax.verification.scores import cosine_scores, euclidean_scores
 
@@ -55,6 +58,7 @@ def embed_images(model, paths, batch_size=128, flip=False, verbose=1, decoded=No
     >>> embed_images(model, [path], verbose=0).tolist()
     [[0.0, 0.0, 0.0]]
     """
+    check_count("batch_size", batch_size)
     embedder = _embedder(model, flip)
     embeddings = np.empty((len(paths), embedder.output_shape[-1]), np.float32)
     bar = keras.utils.Progbar(len(paths), unit_name="image", verbose=verbose)
@@ -99,6 +103,7 @@ def available_pairs(pairs, root, missing="error", decoded=None):
         ImportError: Pillow is not installed.
     """
     check_missing(missing)
+    check_pairs(pairs)
     pairs = pairs.renamed(saved_names(root, pairs.images()))
     paths = {image: os.path.join(root, image) for image in pairs.images()}
     find = find_unreadable if decoded is None else decoded.find_unreadable
@@ -161,6 +166,9 @@ def verify(
     ```
     """
     check_score(score)
+    check_count("batch_size", batch_size)
+    if threshold is not None:
+        check_threshold(threshold)
     found = available_pairs(pairs, root, missing, decoded)
     images = found.images()
     paths = [os.path.join(root, image) for image in images]

@@ -1,8 +1,11 @@
 """Pairs drawn from any set of people, after LFW's plan."""
 
+import collections
+import os
+
 import numpy as np
 
-from keras_vsoftmax.utils.counts import is_count
+from keras_vsoftmax.utils.counts import check_count, is_count
 from keras_vsoftmax.verification.pairs import Pairs, as_text, person_of
 
 # Beyond so many pairs an order of all of them would take hundreds of megabytes.
@@ -44,11 +47,17 @@ def make_pairs(images, folds=10, pairs_per_fold=None, seed=0, disjoint=True):
             "`pairs_per_fold` must be an integer of at least 1, or None. "
             f"Received: pairs_per_fold={pairs_per_fold!r}"
         )
+    check_count("folds", folds)
+    if isinstance(images, (str, bytes, os.PathLike, collections.abc.Mapping)):
+        raise ValueError(
+            "`images` must be a list of paths PERSON/IMAGE, such as the `images` of a folder that "
+            f"was read. Received: images={images!r:.80}"
+        )
     by_person = {}
     for image in sorted(map(as_text, images)):
         by_person.setdefault(person_of(image), []).append(image)
     needed = 2 * folds if disjoint else 2
-    if folds < 1 or len(by_person) < needed:
+    if len(by_person) < needed:
         raise ValueError(
             f"{folds} folds need {needed} people. "
             f"Received: folds={folds} for images of {len(by_person)} people"

@@ -100,6 +100,15 @@ class Pairs:
         )
 
 
+def check_pairs(pairs):
+    """Raises a ValueError unless these are `Pairs`."""
+    if not isinstance(pairs, Pairs):
+        raise ValueError(
+            "`pairs` must be Pairs, as read_lfw_pairs reads them from a file. "
+            f"Received: pairs={pairs!r}"
+        )
+
+
 def as_text(image):
     """An image's path as text with `/` between folder and file, on every system."""
     return image.as_posix() if isinstance(image, pathlib.PurePath) else image

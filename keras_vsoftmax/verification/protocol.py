@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from keras_vsoftmax.utils.extras import require
+from keras_vsoftmax.utils.thresholds import allowed, check_threshold
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4)
 
@@ -120,6 +121,7 @@ def evaluate_scores(scores, matched, folds, skipped=0, threshold=None):
     """
     scores, matched, folds = _checked(scores, matched, folds)
     if threshold is not None:
+        check_threshold(threshold)
         fold_accuracies, thresholds = _accuracy_at(threshold, scores, matched, folds)
     elif len(np.unique(folds)) > 1:
         fold_accuracies, thresholds = kfold_accuracy(scores, matched, folds)
@@ -276,20 +278,17 @@ def tar_at_far(scores, matched, far):
     scores, matched = _checked(scores, matched)
     _check_both_kinds(matched)
     impostors = np.sort(scores[~matched])[::-1]
-    # How many of them may be accepted; the small number keeps 0.1 * 30 from being 2.
-    allowed = int(np.floor(far * len(impostors) + 1e-9))
-    if allowed == 0:
+    accepted = allowed(far, len(impostors))
+    if accepted == 0:
         return float("nan")
-    if allowed == len(impostors):
+    if accepted == len(impostors):
         return 1.0
     # A threshold just above the first impostor that must stay out.
-    return float(np.mean(scores[matched] > impostors[allowed]))
+    return float(np.mean(scores[matched] > impostors[accepted]))
 
 
 def _accuracy_at(threshold, scores, matched, folds):
     """The accuracy of each fold with one threshold, and that threshold for each."""
-    if np.ndim(threshold) or np.isnan(threshold):
-        raise ValueError(f"`threshold` must be a number. Received: threshold={threshold}")
     right = (scores >= threshold) == matched
     accuracies = [np.mean(right[folds == name]) for name in np.unique(folds)]
     return np.array(accuracies), np.full(len(accuracies), float(threshold))

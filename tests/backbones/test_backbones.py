@@ -166,3 +166,9 @@ def test_errors_say_what_was_received(arguments, message):
 def test_a_depth_the_family_has_not(identifier):
     with pytest.raises(ValueError, match="Received: depth=9"):
         backbones.get(identifier, (32, 32, 3), depth=9)
+
+
+def test_a_knob_of_another_family_is_refused():
+    for name, knob in (("resnet110", "ending"), ("nin", "depth"), ("plain_small", "warmup")):
+        with pytest.raises(ValueError, match=f"backbone {name} has no `{knob}`; it has: "):
+            backbones.get(name, (32, 32, 3), **{knob: 1})

@@ -243,6 +243,7 @@ def test_settings_are_refused_before_any_training(tmp_path):
         ((x, y[:-1]), f"a label for each image. Received: {len(y) - 1} labels of {len(x)} images"),
         ((x, np.arange(len(y))), "none with one among"),
         ((x, [], 1), f"Received: 0 labels of {len(x)} images"),
+        ((x, 3), "labels of `x, y` must be an array or a list. Received: int"),
         ((x, y, 0), "`every` must be an integer of at least 1. Received: every=0"),
         ((x, y, True), "Received: every=True"),
     ):
@@ -266,6 +267,8 @@ def test_settings_are_refused_before_any_training(tmp_path):
         RetrievalMetrics(x, y * 0, clusters=True)
     with pytest.raises(ValueError, match="`queries` must have a label for each image"):
         IdentificationMetrics((x, y), (x, y[1:]), limit=3)
+    with pytest.raises(ValueError, match="`queries` must be of at least one image"):
+        IdentificationMetrics((x, y), (x[:0], y[:0]))
     for settings, message in (({"ks": (0,)}, r"ks=\(0,\)"), ({"fars": (2,)}, "far=2")):
         with pytest.raises(ValueError, match=message):
             IdentificationMetrics((x, y), (x, y), **settings)

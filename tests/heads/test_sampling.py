@@ -244,8 +244,8 @@ def test_arguments():
 
 def test_a_sample_that_cannot_hold_the_labels_is_refused():
     features, kernel, ids = points()
-    with pytest.raises(ValueError, match=r"A sample of 4 of 40 classes .* with 9 rows"):
-        sampled("softmax", kernel, rate=0.1)(features, ids, training=True)
+    with pytest.raises(ValueError, match=r"A sample of 4 of 40 classes .*=0.09 with 9 rows"):
+        sampled("softmax", kernel, rate=0.09)(features, ids, training=True)
     with pytest.raises(ValueError, match=r"of 40 classes, 8 from each of 2 parts, cannot hold"):
         sampled("softmax", kernel, parts=2)(features, ids, training=True)
 

@@ -198,6 +198,8 @@ def test_a_thousand_people_and_a_hundred_thousand_queries(tmp_path):
         (lambda g: g.calibrate(np.eye(2), far=0.1), "at least 10 unknown queries. Received: 2"),
         (lambda g: g.calibrate(np.eye(2), [0, 1], far=0.5), "nobody unknown is left.* 2 queries"),
         (lambda g: Gallery(templates="median"), "templates='median'"),
+        (lambda g: Gallery(batch_size="a"), "Received: batch_size='a'"),
+        (lambda g: Gallery(batch_size=0), "Received: batch_size=0"),
         (lambda g: Gallery("m.keras"), "a `Classifier`, or a Keras .* Received: model='m.keras'"),
         (lambda g: g.enroll(np.eye(2), [2.0, -np.inf]), "Received: 1 of 2 with NaN or infinity"),
         (lambda g: g.evaluate(np.eye(2), [np.nan, 1]), "Received: 1 of 2 with NaN or infinity"),

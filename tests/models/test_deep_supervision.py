@@ -176,3 +176,17 @@ def test_soft_rows_need_heads_that_all_take_them():
     for old, new in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, _numpy(new))
     _model("softmax", ("softmax", "virtual")).fit(x, soft, verbose=0)
+
+
+def test_a_smaller_last_batch_counts_by_its_samples():
+    x, y = tiny.data()
+    model = _model(rate=0.0)
+    short = len(y) - 1
+    batches = [
+        model.fit(x[part], y[part], batch_size=len(y), verbose=0).history["companion_1_loss"][0]
+        for part in (slice(0, short), slice(short, None))
+    ]
+    expected = np.average(batches, weights=[short, 1])
+    found = model.fit(x, y, batch_size=short, shuffle=False, verbose=0).history
+    assert found["companion_1_loss"][0] == pytest.approx(expected, rel=1e-5)
+    assert batches[0] != pytest.approx(batches[1], rel=1e-2)

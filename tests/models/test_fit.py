@@ -208,3 +208,11 @@ def test_training_accuracy_is_that_of_the_plain_logits(name):
     assert model.evaluate(x, y, verbose=0)[1] == 1.0
     history = model.fit(x, y, batch_size=10, verbose=0).history
     assert history["accuracy"] == [1.0]
+
+
+@pytest.mark.parametrize("head", ["virtual", "softmax", "arcface"])
+def test_a_batch_of_no_rows_step_by_step(head):
+    head = keras_vsoftmax.heads.get(head, tiny.UNITS)
+    head.build((None, tiny.DIM))
+    x, y = np.zeros((0, tiny.DIM), "float32"), np.zeros(0, "int32")
+    assert tuple(head(x, y, training=True).shape) == (0, tiny.UNITS)

@@ -127,3 +127,13 @@ def test_a_mask_of_the_backbone_leaves_padding_out_of_the_loss():
     features = model.embed(tokens, verbose=0)
     losses = tiny.virtual_losses(features, kernel, np.eye(3)[y])
     assert loss == pytest.approx(losses[tokens != 0].mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-24, 1e25])
+def test_embed_normalizes_whatever_the_length(scale):
+    backbone = keras.Sequential([keras.Input((tiny.DIM,)), keras.layers.Rescaling(scale)])
+    model = keras_vsoftmax.Classifier(backbone, keras_vsoftmax.VirtualSoftmax(tiny.UNITS))
+    x, _ = tiny.data()
+    expected = x / np.linalg.norm(x.astype("float64"), axis=1, keepdims=True)
+    found = model.embed(x, verbose=0, normalize=True)
+    np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -24,13 +24,15 @@ def ranking(query, label, items, labels, metric, itself=None):
         for place, (item, item_label) in enumerate(zip(items, labels))
         if place != itself
     ]
-    tie = TIE
-    if metric == "euclidean":
-        centre = items.mean(0)
-        longest = max(float((item - centre) @ (item - centre)) for item in items)
-        tie = 2 * TIE * (float((query - centre) @ (query - centre)) + longest)
+
+    def tie(own_score):
+        if metric == "cosine":
+            return TIE
+        length = math.dist(query, np.median(items, axis=0))
+        return 2 * TIE * (length**2 + (length + math.sqrt(-own_score)) ** 2)
+
     # A partner is ranked as if it were worse by what counts as equal.
-    order = sorted(scored, key=lambda pair: (-(pair[0] - tie * pair[1]), pair[1]))
+    order = sorted(scored, key=lambda pair: (-(pair[0] - tie(pair[0]) * pair[1]), pair[1]))
     return [relevant for _, relevant in order]
 
 

@@ -190,3 +190,15 @@ def test_labels_in_arrays_of_objects(labels):
     assert retrieval_metrics(x, np.array(labels)).to_dict() == expected
     with pytest.raises(ValueError, match="class ids or names"):
         retrieval_metrics(x, np.array(["ann", None, "ann", 3], object))
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("length", [1e2, 1e4, 1e6, 1e12])
+def test_one_that_is_far_away_changes_nothing_for_the_others(length):
+    x, y = CASES["learned"]
+    expected = retrieval_metrics(x, y, metric="euclidean").to_dict()
+    outlier = np.zeros((1, x.shape[1]))
+    outlier[0, 0] = length
+    found = retrieval_metrics(np.vstack([x, outlier]), np.append(y, 99), metric="euclidean")
+    assert found.left_out == retrieval_metrics(x, y).left_out + 1
+    assert found.to_dict() == pytest.approx(expected, abs=1e-6)

@@ -50,3 +50,10 @@ def test_nothing_to_embed(x):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     with pytest.raises(ValueError, match="at least one input"):
         embed(model, x)
+
+
+def test_a_gallery_is_images_and_labels():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    x = np.ones((4, 3))
+    with pytest.raises(ValueError, match=r"`gallery` must be \(x, y\).* Received: ndarray"):
+        evaluate(model, x, [0, 0, 1, 1], gallery=x)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_vsoftmax.retrieval import pair_auc, scores
+from keras_vsoftmax.retrieval import pair_auc, scores, separation
 from tests.retrieval import reference
 
 pytestmark = pytest.mark.core
@@ -31,3 +31,10 @@ def test_extremes():
     for labels in (np.zeros(20, int), np.arange(20)):
         with pytest.raises(ValueError, match="There must be pairs of one class and pairs of two"):
             pair_auc(np.ones((20, 2)), labels)
+
+
+def test_more_pairs_than_64_bits_multiply():
+    # As of 200,000 samples of ten classes: 2e9 times 1.8e10 is past 2^63.
+    mismatched, matched = np.array([9 * 10**9, 9 * 10**9]), np.array([5 * 10**8, 15 * 10**8])
+    # By hand: 3/4 of the matched in the upper bin, half of the mismatched in each.
+    assert separation._area(mismatched, matched) == 0.25 * 0.25 + 0.75 * 0.75

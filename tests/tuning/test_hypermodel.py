@@ -8,6 +8,7 @@ import pytest
 from keras_tuner.errors import FailedTrialError, FatalValueError
 
 from keras_vsoftmax import heads, tuning
+from keras_vsoftmax.callbacks import RetrievalMetrics
 
 pytestmark = [
     pytest.mark.core,
@@ -213,6 +214,9 @@ def test_bad_settings_are_refused_at_once(space, settings, message):
 def test_bad_backbone_and_classes_are_refused_at_once(backbone):
     with pytest.raises(TypeError, match="Received: backbone=3"):
         tuning.HeadHyperModel(3, 10)
+    for optimizer in ("adam", keras.optimizers.Adam()):
+        with pytest.raises(TypeError, match="`optimizer` must be an optimizer class, or a funct"):
+            tuning.HeadHyperModel(backbone, 10, optimizer=optimizer)
     with pytest.raises(ValueError, match="units=1"):
         tuning.HeadHyperModel(backbone, 1)
 
@@ -259,3 +263,20 @@ def test_bad_labels_end_the_search_before_its_first_trial(space, data, tmp_path,
     validation = (x, y) if where == "x" else (x, bad)
     with pytest.raises(FatalValueError, match=r"Received: 7 at index \(2,\)"):
         tuner.search(*given, validation_data=validation, epochs=1, verbose=0)
+
+
+def test_a_trial_of_other_heads_is_refused(space):
+    hp = defaults(space(heads=["arcface", "softmax"]), head="arcface")
+    with pytest.raises(FatalValueError, match=r"Received: head='arcface' with heads=\('virtual',"):
+        space(heads=["virtual", "softmax"]).build(hp)
+
+
+def test_an_objective_that_is_not_measured_every_epoch_is_refused(space, data, tmp_path):
+    objective = keras_tuner.Objective("val_recall_at_1", "max")
+    tuner = tuning.RandomSearch(
+        space(), objective=objective, max_trials=1, directory=tmp_path, project_name="rare"
+    )
+    rare = RetrievalMetrics(*data, every=2)
+    with pytest.raises(FatalValueError, match="with every=2 of RetrievalMetrics"):
+        tuner.search(*data, epochs=3, verbose=0, callbacks=[rare])
+    tuner.search(*data, epochs=2, verbose=0, callbacks=[RetrievalMetrics(*data)])

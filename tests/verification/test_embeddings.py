@@ -153,12 +153,22 @@ def test_no_pair_left_is_an_error(tmp_path):
         verify(network(), pairs, tmp_path, missing="skip", verbose=0)
 
 
-@pytest.mark.parametrize("option", [{"score": "dot"}, {"missing": "ignore"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"score": "dot"},
+        {"missing": "ignore"},
+        {"threshold": "a"},
+        {"batch_size": 0},
+        {"pairs": "pairs.txt"},
+    ],
+)
 def test_unknown_choices_are_refused(tmp_path, option):
     pairs = Pairs(("a/1.png",), ("a/2.png",), [True], [1])
     ((name, value),) = option.items()
-    with pytest.raises(ValueError, match=f"Received: {name}='{value}'"):
-        verify(network(), pairs, tmp_path, verbose=0, **option)
+    arguments = {"pairs": pairs, "root": tmp_path, "verbose": 0, **option}
+    with pytest.raises(ValueError, match=f"Received: {name}={value!r}"):
+        verify(network(), **arguments)
 
 
 def test_models_that_do_not_embed_images_are_refused():

@@ -225,6 +225,14 @@ def test_a_number_of_pairs_that_is_none_is_refused(size):
         make_pairs(images, 2, pairs_per_fold=size)
 
 
+@pytest.mark.parametrize("images", ["lfw/images", {"a": ["a/1.jpg"]}, pathlib.Path("lfw")])
+def test_what_is_no_list_of_images_is_refused(images):
+    with pytest.raises(ValueError, match="`images` must be a list of paths PERSON/IMAGE"):
+        make_pairs(images)
+    with pytest.raises(ValueError, match=r"`folds` must be .* Received: folds=0"):
+        make_pairs(images, folds=0)
+
+
 def test_a_fold_without_a_mismatched_pair_is_refused():
     images = [*(f"a/{number}.jpg" for number in range(5)), "b/0.jpg"]
     assert len(make_pairs(images, 5, disjoint=False)) == 10

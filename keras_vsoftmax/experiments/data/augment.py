@@ -53,7 +53,7 @@ class RandomCropMirror(keras.layers.Layer):
         columns = columns + self._draw(batch, 2 * self.padding + 1)
 
         border = (self.padding, self.padding)
-        # Grey, which is zero once the network has scaled its input.
+        # Grey, which is zero once a network has scaled its input to [-1, 1].
         padded = ops.pad(inputs, ((0, 0), border, border, (0, 0)), constant_values=127.5)
         padded_height, padded_width = height + 2 * self.padding, width + 2 * self.padding
         rows = rows + padded_height * ops.arange(batch)[:, None]

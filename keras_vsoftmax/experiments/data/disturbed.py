@@ -57,7 +57,7 @@ class DisturbedBatches(keras.utils.PyDataset):
         return images, self._redraw(index, labels)
 
     def _redraw(self, index, labels):
-        rng = np.random.default_rng((self.seed, self.epoch, int(index)))
+        rng = np.random.default_rng((self.seed, self.epoch, int(index), 1))
         chosen = rng.random(len(labels)) < self.rate
         drawn = rng.integers(0, self.classes, len(labels))
         return np.where(chosen, drawn, labels).astype(labels.dtype)

@@ -1,6 +1,7 @@
 """People to train on, and others who are enrolled and identified, with strangers among them."""
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from keras_vsoftmax.experiments.data.face_images import FaceTree
 from keras_vsoftmax.experiments.data.face_sets import FaceSet
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.identification import Gallery, false_accept_interval
+from keras_vsoftmax.utils.thresholds import allowed
 from keras_vsoftmax.verification import embed_images
 
 
@@ -19,7 +21,7 @@ class FaceGallerySet(FaceSet):
     Where `tests` has pairs, they are verified as well, with the same model.
 
     Of the others, those with more than `enroll` images are known: the first ones are enrolled,
-    the rest are queries. Those with fewer are strangers. Every second stranger calibrates the
+    the rest are queries. The others are strangers. Every second stranger calibrates the
     threshold, the others are queries.
 
     Args:
@@ -46,11 +48,14 @@ class FaceGallerySet(FaceSet):
             )
         parts = self.parts()
         calibrating = int(parts["calibrate"].sum())
-        if len(np.unique(self.others.labels[parts["enroll"]])) < 2 or calibrating * self.far < 1:
+        strangers = int(parts["strangers"].sum())
+        known = len(np.unique(self.others.labels[parts["enroll"]]))
+        if known < 2 or not allowed(self.far, calibrating) or not strangers:
             raise ExperimentError(
-                f"{self.others.root}: needs 2 people with more than {self.enroll} images, and "
-                f"{int(np.ceil(2 / self.far))} images of people with fewer. Received: "
-                f"{int(parts['enroll'].sum())} images to enrol, {calibrating} to calibrate on"
+                f"{self.others.root}: needs 2 people with more than {self.enroll} images, and of "
+                f"people with {self.enroll} at most {math.ceil(1 / self.far)} images to calibrate "
+                f"on, and some more as queries. Received: {known} people to enrol, {calibrating} "
+                f"images to calibrate on, {strangers} queries of strangers"
             )
 
     def __str__(self):

@@ -45,11 +45,17 @@ class FaceTest:
 
         Raises:
             FileNotFoundError: for a missing image, naming the pair.
-            ExperimentError: no pair is left.
+            ExperimentError: no matched pair is left, or no mismatched one.
         """
         try:
             for pairs in self._lists():
-                available_pairs(pairs, self.root, self.missing, self.decoded)
+                left = available_pairs(pairs, self.root, self.missing, self.decoded)
+                matched = int(left.matched.sum())
+                if matched in (0, len(left)):
+                    raise ExperimentError(
+                        f"{self.root}: there must be matched and mismatched pairs with both their "
+                        f"images. Received: {matched} matched and {len(left) - matched} mismatched"
+                    )
         except ValueError as error:
             raise ExperimentError(str(error)) from error
 

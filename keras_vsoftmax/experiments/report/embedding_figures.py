@@ -2,14 +2,35 @@
 
 import numpy as np
 
+from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.report.figures import new_figure, save
-from keras_vsoftmax.retrieval.scores import unit
 from keras_vsoftmax.utils.extras import require
 from keras_vsoftmax.utils.files import atomic_path
+from keras_vsoftmax.utils.vectors import unit
 
 METHODS = ("pca", "tsne")
 # TensorBoard shows sprites up to this many pixels a side.
 _SPRITE = 8192
+
+
+def check(count, shape):
+    """See before the training whether so many images can be on a map, and in a sprite.
+
+    Args:
+        count: int.
+        shape: (height, width, channels) of an image.
+
+    Raises:
+        ExperimentError: they are too few, or too many.
+    """
+    if count < 3:
+        raise ExperimentError(f"A map needs 3 images. Received: {count}")
+    most = (_SPRITE // max(shape[:2])) ** 2
+    if count > most:
+        raise ExperimentError(
+            f"A sprite may have {_SPRITE} pixels a side, {most:,} images of this size. "
+            f"Received: {count:,} images of {shape[0]}x{shape[1]}"
+        )
 
 
 def positions(embeddings, method, seed=0):
@@ -110,13 +131,9 @@ def projector(embeddings, images, labels, folder):
         folder: the log directory that TensorBoard is started on.
     """
     image_module = require("PIL.Image", extra="examples", feature="TensorBoard's sprites")
+    check(len(images), images.shape[1:])
     height, width = images.shape[1:3]
     side = int(np.ceil(np.sqrt(len(images))))
-    if side * max(height, width) > _SPRITE:
-        raise ValueError(
-            f"A sprite may have {_SPRITE} pixels a side. Received: {len(images)} images of "
-            f"{height}x{width}"
-        )
     sheet = np.full((side * height, side * width, 3), 255, "uint8")
     for place, image in enumerate(images):
         top, left = height * (place // side), width * (place % side)

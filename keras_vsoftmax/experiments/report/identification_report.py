@@ -1,5 +1,7 @@
 """Tables of identification, closed set and open set."""
 
+import statistics
+
 from keras_vsoftmax.experiments.report.section import Section
 from keras_vsoftmax.experiments.report.tables import (
     heads_of,
@@ -67,11 +69,18 @@ def _figures(group):
         runs = list(group[head].values())
         line = [TITLES[head], str(len(runs))]
         line += [mean(_values(runs, key, factor), digits) for key, _, factor, digits in _FIGURES]
-        low, high = (mean(_values(runs, f"false_accept_{end}")) for end in ("low", "high"))
-        rate = mean(_values(runs, "false_accept_rate"))
-        line += [f"{rate} [{low.split()[0]}, {high.split()[0]}]"]
-        lines.append([*line, mean(_values(runs, "identified_rate"))])
+        line += [_false_accepts(runs), mean(_values(runs, "identified_rate"))]
+        lines.append(line)
     return rows(lines)
+
+
+def _false_accepts(runs):
+    rate = mean(_values(runs, "false_accept_rate"))
+    bounds = [_values(runs, f"false_accept_{end}") for end in ("low", "high")]
+    if not all(bounds):
+        return rate
+    low, high = map(statistics.fmean, bounds)
+    return f"{rate} [{low:.2f}, {high:.2f}]"
 
 
 def _differences(group):
@@ -81,10 +90,18 @@ def _differences(group):
             continue
         line = [TITLES[head]]
         for key, _, factor, _ in _COMPARED:
-
-            def figure(run, key, factor=factor):
-                return factor * run["identification"].get(key, float("nan"))
-
-            line.append(interval(paired_difference(group, head, key, figure=figure)))
+            line.append(_difference(group, head, key, factor))
         lines.append(line)
     return rows(lines)
+
+
+def _difference(group, head, key, factor):
+    """The paired difference in words, empty where some run does not have the figure."""
+    runs = [run for name in (head, "softmax") for run in group.get(name, {}).values()]
+    if not _values(runs, key):
+        return ""
+
+    def figure(run, key):
+        return factor * run["identification"][key]
+
+    return interval(paired_difference(group, head, key, figure=figure))

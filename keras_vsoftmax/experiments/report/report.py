@@ -17,7 +17,9 @@ SECTIONS = (ImageSection(), RetrievalSection(), FaceSection(), IdentificationSec
 def tables(records):
     """Markdown: tables for each group of records, with the heads that were measured."""
     return "\n".join(
-        section.tables(group) for group in groups(records) for section in _sections_of(group)
+        section.tables(group)
+        for group in groups(_shown(records))
+        for section in _sections_of(any_record(group))
     )
 
 
@@ -29,8 +31,8 @@ def write(records, folder):
     """
     folder = pathlib.Path(folder)
     text = document(records)
-    for index, group in enumerate(groups(records)):
-        for section in _sections_of(group):
+    for index, group in enumerate(groups(_shown(records))):
+        for section in _sections_of(any_record(group)):
             text += section.figures(group, folder, index)
     with atomic_path(folder / "report.md") as temporary:
         temporary.write_text(text)
@@ -39,20 +41,32 @@ def write(records, folder):
 
 def document(records):
     """Markdown: every table of the poster, and beside it what was measured or that it was not."""
-    grouped = [(group, _sections_of(group)) for group in groups(records)]
+    shown = _shown(records)
+    grouped = [(group, _sections_of(any_record(group))) for group in groups(shown)]
     parts = ["# Measured beside published", ""]
     for section in SECTIONS:
-        parts += section.document([group for group, shown in grouped if section in shown])
+        parts += section.document([group for group, found in grouped if section in found])
+    if len(shown) < len(records):
+        parts += ["", f"Left out: {len(records) - len(shown)} records of other figures.", ""]
     return "\n".join(parts)
 
 
-def _sections_of(group):
-    """The sections that show what a group of records has measured."""
-    record = any_record(group)
-    found = [section for section in SECTIONS if section.key in record]
-    if found:
-        return found
-    raise ExperimentError(
-        f"A record must have one of {', '.join(section.key for section in SECTIONS)}. "
-        f"Received: {', '.join(record)} of {record['head']} on {record['data']['source']}"
-    )
+def _shown(records):
+    """The records with figures that some section shows; a study's tables are its own.
+
+    Raises:
+        ExperimentError: there is none.
+    """
+    shown = [record for record in records if _sections_of(record)]
+    if records and not shown:
+        record = records[0]
+        raise ExperimentError(
+            f"A record must have one of {', '.join(section.key for section in SECTIONS)}. "
+            f"Received: {', '.join(record)} of {record['head']} on {record['data']['source']}"
+        )
+    return shown
+
+
+def _sections_of(record):
+    """The sections that show what was measured."""
+    return [section for section in SECTIONS if section.key in record]

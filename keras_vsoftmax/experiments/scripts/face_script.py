@@ -76,6 +76,21 @@ def read_pairs(reader, path):
         raise ExperimentError(str(error)) from error
 
 
+def people_of_folds(pairs, folds):
+    """Names of the people of the folds to train on, as a set.
+
+    Raises:
+        ExperimentError: there is no such fold, or too few are left to verify on.
+    """
+    known = sorted(set(pairs.folds.tolist()))
+    if not set(folds) <= set(known) or len(set(known) - set(folds)) < 2:
+        raise ExperimentError(
+            "--folds must name folds of --pairs and leave two to verify on. "
+            f"Received: {folds} of {known}"
+        )
+    return set(pairs.in_folds(folds).people())
+
+
 def face_test(pairs, root, args, decoded, missing="error", threshold_pairs=None):
     """A `FaceTest` by the options, its images decoded and so seen to be there."""
     lists = (pairs, threshold_pairs)

@@ -1,5 +1,7 @@
 """What the example searches share: the budget, the table of the best, a fair rematch."""
 
+import json
+import pathlib
 import statistics
 
 import keras
@@ -7,15 +9,39 @@ import keras
 from keras_vsoftmax import tuning
 from keras_vsoftmax.distributed import strategies
 from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.experiments.training import callbacks, records
 from keras_vsoftmax.utils.files import atomic_path
 
 TUNERS = ("RandomSearch", "BayesianOptimization", "Hyperband", "GridSearch")
 
 
-def make_tuner(name, space, trials, epochs, **settings):
-    """A tuner by its name, with a budget of so many trials; Hyperband's are the epochs of one."""
+def make_tuner(name, space, trials, epochs, *, identity, directory, project_name, **settings):
+    """A tuner by its name, with a budget of so many trials; Hyperband's are the epochs of one.
+
+    Args:
+        name: one of `TUNERS`.
+        space: `HeadHyperModel`.
+        trials: int, but for Hyperband.
+        epochs: int, of a trial.
+        identity: dict that says which search this is, and that a search gone on with must have.
+        directory: folder of all searches.
+        project_name: folder of this one.
+        **settings: arguments of the tuner.
+
+    Raises:
+        ExperimentError: there is a search of another identity, and `overwrite` is not set.
+    """
+    path = pathlib.Path(directory) / project_name / "search.json"
+    identity = {**identity, "epochs": epochs}
+    if path.exists() and not settings.get("overwrite"):
+        callbacks.check_identity(path, json.loads(path.read_text()), identity)
     budget = {"max_epochs": epochs} if name == "Hyperband" else {"max_trials": trials}
-    return getattr(tuning, name)(space, **budget, **settings)
+    tuner = getattr(tuning, name)(
+        space, **budget, directory=directory, project_name=project_name, **settings
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    records.write(identity, path)
+    return tuner
 
 
 def conclude(tuner, make_space, train, test, seeds, path, **settings):
@@ -27,7 +53,7 @@ def conclude(tuner, make_space, train, test, seeds, path, **settings):
 
 def table(tuner, count=5):
     """The best trials that were completed, a line each, all their hyperparameters in it."""
-    lines = ["| trial | score | epochs | hyperparameters |", "|---|---|---|---|"]
+    lines = ["| trial | score | best epoch | hyperparameters |", "|---|---|---|---|"]
     for trial in tuner.oracle.get_best_trials(count):
         # What a worker sends back has lost its order. Hyperband's own values begin with "tuner/".
         values = ", ".join(
@@ -37,7 +63,9 @@ def table(tuner, count=5):
             )
             if not name.startswith("tuner/")
         )
-        lines.append(f"| {trial.trial_id} | {trial.score:.4f} | {trial.best_step + 1} | {values} |")
+        # Hyperband counts the steps of a trial from the epoch at which it took another one over.
+        epoch = trial.hyperparameters.values.get("tuner/initial_epoch", 0) + trial.best_step + 1
+        lines.append(f"| {trial.trial_id} | {trial.score:.4f} | {epoch} | {values} |")
     return "\n".join(lines)
 
 

@@ -47,6 +47,11 @@ class Progress(keras.callbacks.Callback):
         self.rows = _read_rows(path, identity) if resume and path.exists() else []
 
     def on_epoch_begin(self, epoch, logs=None):
+        if len(self.rows) < epoch:
+            raise ExperimentError(
+                f"{self.path}: has the errors of {len(self.rows)} of the {epoch} epochs that the "
+                "backup is of; train the run anew, without --resume"
+            )
         # An epoch whose backup was not complete is run again.
         self.rows = self.rows[:epoch]
         self._start, self._train_end = time.perf_counter(), None
@@ -100,13 +105,14 @@ def _read_rows(path, identity):
 
 
 def check_identity(path, before, now):
-    """Refuse to go on with a run of other settings.
+    """Refuse to go on with a run, or a search, of other settings.
 
     Raises:
         ExperimentError: naming the settings that differ.
     """
-    before = _flat({**before, "recipe": recipes.completed(before.get("recipe", {}))})
-    now = _flat(now)
+    if "recipe" in before:
+        before = {**before, "recipe": recipes.completed(before["recipe"])}
+    before, now = _flat(before), _flat(now)
     different = [
         f"{key} {before.get(key)} before, {now.get(key)} now"
         for key in sorted(before.keys() | now.keys())
@@ -114,7 +120,7 @@ def check_identity(path, before, now):
     ]
     if different:
         raise ExperimentError(
-            f"{path}: is a run with other settings, --resume cannot go on with it "
+            f"{path}: was begun with other settings; go on with the same ones, or begin anew "
             f"({'; '.join(different)})"
         )
 

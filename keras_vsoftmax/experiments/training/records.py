@@ -66,14 +66,28 @@ def groups(records):
 
     Returns:
         A list of `{head: {seed: record}}`, in the order in which they came.
+
+    Raises:
+        ExperimentError: for two different records of the same head and seed.
     """
     found = {}
     for record in records:
         data = {key: value for key, value in record["data"].items() if key != "source"}
         recipe = recipes.completed(record["recipe"])
-        key = json.dumps((recipe, data, is_synthetic(record)), sort_keys=True)
-        found.setdefault(key, {}).setdefault(record["head"], {})[record["seed"]] = record
+        kind = (record.get("variant", ""), is_synthetic(record))
+        key = json.dumps((recipe, data, *kind), sort_keys=True)
+        seeds = found.setdefault(key, {}).setdefault(record["head"], {})
+        if seeds.setdefault(record["seed"], record) != record:
+            raise ExperimentError(
+                f"There are two runs of {record['head']} with seed {record['seed']} by the recipe "
+                f"{recipe['name']}, and one of them can be shown: name their folders one by one. "
+                f"Received: {_told(seeds[record['seed']])}, and {_told(record)}"
+            )
     return list(found.values())
+
+
+def _told(record):
+    return f"that of {record['date']} ({record.get('command', 'of an unknown command')})"
 
 
 def last(record, key="test_error"):

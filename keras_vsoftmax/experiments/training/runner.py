@@ -17,8 +17,9 @@ from keras_vsoftmax.experiments.data.augment import RandomCropMirror
 from keras_vsoftmax.experiments.data.disturbed import DisturbedBatches
 from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.training import callbacks, environment, records
+from keras_vsoftmax.experiments.training.dropout_draws import DropoutDraws
+from keras_vsoftmax.experiments.training.optimizers import make_optimizer
 from keras_vsoftmax.experiments.training.recipes import head_knobs
-from keras_vsoftmax.experiments.training.schedules import LinearWarmup
 from keras_vsoftmax.models.deep_supervision import DeeplySupervised
 
 
@@ -97,7 +98,7 @@ def train(run, data, strategy=None, resume=False, watch=None):
         data.clear(folder)
     elif record_path.exists():
         record = records.read(record_path)
-        callbacks.check_identity(record_path, {key: record[key] for key in identity}, identity)
+        callbacks.check_identity(record_path, {key: record.get(key) for key in identity}, identity)
         print(f"{run.folder}: complete")
         return record
 
@@ -123,7 +124,7 @@ def train(run, data, strategy=None, resume=False, watch=None):
             shuffle=False,  # the batches are shuffled; Keras would reorder them unrepeatably
             **data.validation(recipe.batch_size),
             callbacks=[
-                callbacks.BeginEpoch(batches, *sources),
+                callbacks.BeginEpoch(batches, DropoutDraws(trained, run.seed), *sources),
                 *_tensorboard(folder),
                 *(watch(model, folder) if watch else ()),
                 progress,
@@ -158,8 +159,9 @@ def train(run, data, strategy=None, resume=False, watch=None):
     }
     if chief:
         records.write(record, record_path)
+        # Those of the other workers stay: the first may be stopped before it has come to this.
         shutil.rmtree(folder / "backup")
-    (folder / "progress.json").unlink()
+        (folder / "progress.json").unlink()
     return record
 
 
@@ -168,16 +170,20 @@ def _clear(folder):
     for name in (records.NAME, "progress.json", "best.keras", "last.keras"):
         (folder / name).unlink(missing_ok=True)
     for name in ("backup", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+        if (folder / name).exists():
+            shutil.rmtree(folder / name)
 
 
 def _build(run, data, knobs, synchronized):
     """The model, the same with augmentation in front for training, and what draws by epoch."""
     recipe = run.recipe
     shape = data.shape
-    network = backbones.get(
-        recipe.backbone, shape, recipe.width, recipe.l2, synchronized, **recipe.backbone_knobs
-    )
+    try:
+        network = backbones.get(
+            recipe.backbone, shape, recipe.width, recipe.l2, synchronized, **recipe.backbone_knobs
+        )
+    except ValueError as error:
+        raise ExperimentError(f"{recipe.backbone}: cannot be built ({error})") from error
 
     def make_head():
         l2 = keras.regularizers.L2(recipe.l2)
@@ -201,12 +207,7 @@ def _build(run, data, knobs, synchronized):
     metrics = ["accuracy"]
     if recipe.top5:
         metrics.append(keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5"))
-    rates = [recipe.learning_rate * 0.1**drop for drop in range(len(recipe.drops) + 1)]
-    rate = keras.optimizers.schedules.PiecewiseConstantDecay(list(recipe.drops), rates)
-    if recipe.rate_warmup:
-        rate = LinearWarmup(rate, recipe.rate_warmup)
-    optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov)
-    trained.compile(optimizer, metrics=metrics)
+    trained.compile(make_optimizer(recipe), metrics=metrics)
     return model, trained, sources
 
 

@@ -59,8 +59,19 @@ def test_what_is_measured(trees, tmp_path):
 def test_too_few_people(trees):
     with pytest.raises(ExperimentError, match="needs 2 people with more than 3 images"):
         _data(trees, enroll=3)
-    with pytest.raises(ExperimentError, match=r"and 20 images of people with fewer.*4 to calib"):
+    with pytest.raises(ExperimentError, match=r"at most 10 images to calibrate.*4 images to calib"):
         _data(trees, far=0.1)
     with pytest.raises(ExperimentError, match="2 people are trained on and identified: p00, p01"):
         FaceGallerySet(trees[0], (28, 24, 3), {}, trees[0], 1, 0.25)
     assert np.isfinite(_data(trees).far)
+
+
+def test_one_stranger_is_no_query(face_folder, tmp_path):
+    root = face_folder(tmp_path / "faces", people=5, images=3)
+    (root / "p04" / "p04_0003.png").unlink()
+    trees = [
+        read_tree(root, keep=people.__contains__, verbose=0)
+        for people in ({"p00", "p01"}, {"p02", "p03", "p04"})
+    ]
+    with pytest.raises(ExperimentError, match="2 images to calibrate on, 0 queries of strangers"):
+        _data(trees, enroll=2, far=0.5)

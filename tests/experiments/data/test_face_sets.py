@@ -57,6 +57,9 @@ def test_images_are_looked_for_before_the_training(faces):
     face_data.FaceTest(pairs, root, missing="skip").check()
     with pytest.raises(ExperimentError, match="None of the"):
         face_data.FaceTest(pairs, root / "p00", missing="skip").check()
+    one_kind = pairs.select(~pairs.matched)
+    with pytest.raises(ExperimentError, match="Received: 0 matched and 12 mismatched"):
+        face_data.FaceTest(one_kind, root, missing="skip").check()
 
 
 def test_measured_figures_are_those_of_the_protocol(faces, tmp_path):

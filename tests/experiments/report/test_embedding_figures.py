@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.report import embedding_figures
 
 for module in ("matplotlib", "sklearn", "PIL.Image"):
@@ -63,5 +64,14 @@ def test_the_projector_reads_what_is_written(samples, tmp_path):
     assert sheet.shape == (6 * height, 6 * width, 3)
     np.testing.assert_array_equal(sheet[height : 2 * height, 2 * width : 3 * width], images[8])
     many = np.zeros((5, 8000, 1, 1), "uint8")
-    with pytest.raises(ValueError, match="Received: 5 images of 8000x1"):
+    with pytest.raises(ExperimentError, match="Received: 5 images of 8000x1"):
         embedding_figures.projector(embeddings[:5], many, labels[:5], tmp_path)
+
+
+def test_what_cannot_be_drawn_is_seen_before(samples):
+    embedding_figures.check(1296, (224, 224, 3))
+    for count, message in ((2, "needs 3 images"), (1297, "1,296 images of this size")):
+        with pytest.raises(ExperimentError, match=message):
+            embedding_figures.check(count, (224, 224, 3))
+    for method in embedding_figures.METHODS:
+        assert embedding_figures.positions(samples[0][:3], method).shape == (3, 2)

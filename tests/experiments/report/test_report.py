@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_vsoftmax.experiments.errors import ExperimentError
 from keras_vsoftmax.experiments.report import published, report, tables
 from keras_vsoftmax.experiments.training import recipes, records
 
@@ -135,3 +136,19 @@ def test_a_run_says_how_its_virtual_class_came_in(make_record):
     published = dataclasses.replace(recipes.MNIST, virtual_warmup=0.0, virtual_strength=1.0)
     words = [tables.training(make_record("virtual", 0, 1.0, r)) for r in (recipes.MNIST, published)]
     assert words[0] == words[1] + ", the virtual class coming in over 33% of the steps, 0.5 of it"
+
+
+def test_a_study_beside_the_runs_is_left_out(make_record):
+    study = make_record("virtual", 0, 9.0)
+    del study["cosines"]
+    runs = [make_record("virtual", 0, 3.0)]
+    assert "Left out: 1 records of other figures." in report.document(
+        [
+            *runs,
+            study,
+        ]
+    )
+    assert "Left out" not in report.document(runs)
+    assert report.tables([*runs, study]) == report.tables(runs)
+    with pytest.raises(ExperimentError, match="must have one of cosines"):
+        report.tables([study])

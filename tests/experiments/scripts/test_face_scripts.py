@@ -250,3 +250,9 @@ def test_lfw_identified(lfw, face_folder, capsys):
     assert "Verify on lfw:" in printed
     assert 0 <= record["verification"]["lfw"]["auc"] <= 1
     assert "needs 2 people" in _fails(capsys, "lfw_identify", *options, "--enroll", 3)
+
+
+def test_folds_to_identify_with_are_checked(lfw, capsys):
+    options = [*TINY, *_lfw_options(lfw), "--heads", "virtual"]
+    line = _fails(capsys, "lfw_identify", *options, "--folds", "1", "9")
+    assert "--folds must name folds of --pairs and leave two to verify on" in line

@@ -72,7 +72,8 @@ def test_a_search_without_a_result_says_so(tmp_path):
 
 
 def test_table():
-    values = {"learning_rate": 0.012345, "head": "arcface", "tuner/epochs": 3, "arcface_scale": 9}
+    values = {"learning_rate": 0.012345, "head": "arcface", "arcface_scale": 9}
+    values |= {"tuner/epochs": 3, "tuner/initial_epoch": 2}
     trial = types.SimpleNamespace(
         trial_id="07",
         score=0.98765,
@@ -81,7 +82,7 @@ def test_table():
     )
     oracle = types.SimpleNamespace(get_best_trials=lambda count: [trial][:count])
     text = search.table(types.SimpleNamespace(oracle=oracle))
-    row = "| 07 | 0.9877 | 5 | head arcface, arcface_scale 9, learning_rate 0.01235 |"
+    row = "| 07 | 0.9877 | 7 | head arcface, arcface_scale 9, learning_rate 0.01235 |"
     assert text.splitlines()[2:] == [row]
 
 
@@ -129,3 +130,22 @@ def test_the_cifar100_search(tmp_path, capsys):
     name = "tune-cifar100-GridSearch-quick-synthetic.keras"
     model = keras.saving.load_model(tmp_path / name)
     assert model.predict(np.zeros((2, 32, 32, 3)), verbose=0).shape == (2, 100)
+
+
+def test_a_search_of_other_settings_is_not_gone_on_with(tmp_path):
+    def make(heads, epochs=2, **settings):
+        return search.make_tuner(
+            *("RandomSearch", make_space(0), 1, epochs),
+            identity={"heads": heads},
+            directory=tmp_path,
+            project_name="search",
+            **{"overwrite": False, **settings},
+        )
+
+    make(["virtual"])
+    make(["virtual"])
+    for heads, epochs in (["softmax"], 2), (["virtual"], 3):
+        with pytest.raises(ExperimentError, match=r"search.json: was begun with other settings"):
+            make(heads, epochs)
+    make(["softmax"], overwrite=True)
+    make(["softmax"])

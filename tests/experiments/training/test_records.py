@@ -71,3 +71,13 @@ def test_a_record_from_before_a_field_of_the_recipe_is_compared(make_record):
 def test_report_is_made_from_records_alone(tmp_path, make_record):
     text = json.dumps([make_record("softmax", 0, 5.0)])
     assert "5.00 (n = 1)" in report.tables(json.loads(text))
+
+
+def test_two_runs_of_one_kind_are_refused(make_record):
+    one, other = (make_record("virtual", 0, error) for error in (3.0, 4.0))
+    other["command"] = "train twice"
+    with pytest.raises(ExperimentError, match=r"two runs of virtual with seed 0.*\(train twice\)"):
+        records.groups([one, other])
+    # The same one, found twice, is one; a variant is of another kind.
+    other["variant"] = "quick"
+    assert len(records.groups([one, copy.deepcopy(one), other])) == 2

@@ -1,7 +1,9 @@
 """Runs on a network of a few weights, where the scripts' tests use a real one."""
 
+import contextlib
 import dataclasses
 import json
+import types
 
 import keras
 import numpy as np
@@ -18,7 +20,8 @@ def _network(identifier, input_shape, width, l2, synchronized, **knobs):
     image = keras.Input(input_shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(x))
-    return keras.Model(image, keras.layers.Dense(8)(keras.layers.Flatten()(x)))
+    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
+    return keras.Model(image, keras.layers.Dense(8)(x))
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def _weights(run):
 
 @pytest.mark.core
 def test_interrupted_in_mid_epoch_and_resumed(make_run, images, monkeypatch):
-    # Labels are disturbed as well, so that the draws of all kinds go on as they would have.
+    # Labels are disturbed and features dropped as well: draws of all kinds go on as they would.
     straight, stopped, again = (
         make_run(name, disturb_label=0.3) for name in ("straight", "stopped", "again")
     )
@@ -196,3 +199,67 @@ def test_precision_is_put_back(make_run, images):
     record = runner.train(make_run(precision="mixed_bfloat16"), images)
     assert keras.config.dtype_policy() == before
     assert record["recipe"]["precision"] == "mixed_bfloat16"
+
+
+def test_a_backup_without_its_errors_is_not_trained_on(make_run, images, monkeypatch):
+    run, trained = make_run(), []
+
+    def interrupt(self, batch, logs=None):
+        trained.append(batch)
+        if len(self.rows) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(callbacks.Progress, "on_train_batch_end", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        runner.train(run, images)
+    (run.folder / "progress.json").unlink()
+    trained.clear()
+    with pytest.raises(ExperimentError, match="the errors of 0 of the 1 epochs"):
+        runner.train(run, images, resume=True)
+    assert not trained
+
+
+def test_a_worker_that_was_through_is_resumed_with_the_first(make_run, images, monkeypatch):
+    run = make_run()
+    worker = types.SimpleNamespace(
+        cluster_resolver=types.SimpleNamespace(task_id=1), num_replicas_in_sync=1
+    )
+    monkeypatch.setattr(runner.strategies, "scope", lambda strategy: contextlib.nullcontext())
+    monkeypatch.setattr(runner.strategies, "is_chief", lambda strategy: strategy is None)
+    kept = {}
+
+    def stop(self, *arguments):
+        kept["rows"] = json.loads((run.folder / "progress.json").read_text())["rows"]
+        raise KeyboardInterrupt
+
+    # In a job they train side by side. The worker has no backup of its own.
+    record = runner.train(run, images, worker)
+    with monkeypatch.context() as patched:
+        patched.setattr(data.ImageSet, "measure", stop)
+        with pytest.raises(KeyboardInterrupt):
+            runner.train(run, images)
+    resumed = runner.train(run, images, worker, resume=True)
+    assert len(resumed["epochs"]) == len(kept["rows"]) == 3
+    assert resumed["epochs"] == record["epochs"]
+    assert not (run.folder / "record.json").exists()
+
+
+def test_an_old_backup_that_stays_is_an_error(make_run, images, monkeypatch):
+    run = make_run()
+    (run.folder / "backup").mkdir(parents=True)
+
+    def refuse(path, ignore_errors=False):
+        if not ignore_errors:
+            raise PermissionError(f"{path}: not permitted")
+
+    monkeypatch.setattr(runner.shutil, "rmtree", refuse)
+    with pytest.raises(PermissionError, match="backup: not permitted"):
+        runner.train(run, images)
+
+
+@pytest.mark.parametrize("knobs", [{"backbone": "resnet110", "ending": "norm"}])
+def test_a_backbone_that_cannot_be_built(tmp_path, images, knobs):
+    recipe = dataclasses.replace(recipes.CIFAR100, iterations=2, batch_size=16, **knobs)
+    message = "resnet110: cannot be built .*has no `ending`; it has: depth"
+    with pytest.raises(ExperimentError, match=message):
+        runner.train(runner.Run(recipe, "softmax", 0, tmp_path), images)
