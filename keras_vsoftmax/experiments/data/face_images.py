@@ -1,5 +1,6 @@
 """Faces in a folder tree, PERSON/IMAGE.jpg: found, checked, and streamed for training."""
 
+import concurrent.futures
 import dataclasses
 import os
 import pathlib
@@ -220,7 +221,10 @@ class FaceBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, tree, shape, batch_size, seed, decoded=None):
-        super().__init__(workers=os.cpu_count())
+        # One worker: what several have made beyond the end of an epoch, Keras (3.15) hands over in
+        # the next one, before its own. The images of a batch are decoded side by side.
+        super().__init__()
+        self._pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
         self.paths = [os.path.join(tree.root, image) for image in tree.images]
         self.labels = tree.labels
         self.shape = tuple(shape)
@@ -240,13 +244,13 @@ class FaceBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         positions = range(index * self.batch_size, (index + 1) * self.batch_size)
-        images, labels = zip(*map(self._load, positions))
+        images, labels = zip(*self._pool.map(self._load, positions))
         return np.stack(images), np.array(labels)
 
     def fit_input(self):
         """What `fit` takes: a `tf.data.Dataset` under TensorFlow, this object elsewhere.
 
-        tf.data decodes single images side by side, Keras whole batches.
+        tf.data decodes the images of later batches while one trains.
         """
         if keras.backend.backend() != "tensorflow":
             return self

@@ -6,6 +6,7 @@ import pytest
 
 from keras_vsoftmax.experiments.data.face_images import FaceBatches, read_tree
 from keras_vsoftmax.experiments.errors import ExperimentError
+from keras_vsoftmax.experiments.training.callbacks import BeginEpoch
 from keras_vsoftmax.verification import DecodedImages
 from keras_vsoftmax.verification.images import load_image
 
@@ -254,9 +255,7 @@ def test_batches_are_at_most_the_tree(face_folder, tmp_path):
     assert one_pass(batches)[0].shape == (4, 14, 12, 3)
 
 
-def test_a_model_trains_on_them(face_folder, tmp_path):
-    tree = read_tree(face_folder(tmp_path, people=2, images=8), verbose=0)
-    batches = FaceBatches(tree, (14, 12, 3), batch_size=4, seed=0)
+def _model():
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -266,6 +265,30 @@ def test_a_model_trains_on_them(face_folder, tmp_path):
             keras.layers.Dense(2, activation="softmax"),
         ]
     )
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(0.01)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_every_epoch_has_its_own_batches(face_folder, tmp_path):
+    tree = read_tree(face_folder(tmp_path, people=2, images=20), verbose=0)
+
+    def fit(model, begin, end):
+        batches = FaceBatches(tree, (14, 12, 3), batch_size=2, seed=0)
+        epochs = {"initial_epoch": begin, "epochs": end, "callbacks": [BeginEpoch(batches)]}
+        model.fit(batches.fit_input(), shuffle=False, verbose=0, **epochs)
+        return model.get_weights()
+
+    straight, first, second = _model(), _model(), _model()
+    expected = fit(straight, 0, 2)
+    second.set_weights(fit(first, 0, 1))
+    for one, other in zip(expected, fit(second, 1, 2), strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-6)
+
+
+def test_a_model_trains_on_them(face_folder, tmp_path):
+    tree = read_tree(face_folder(tmp_path, people=2, images=8), verbose=0)
+    batches = FaceBatches(tree, (14, 12, 3), batch_size=4, seed=0)
+    model = _model()
     history = model.fit(batches.fit_input(), epochs=8, shuffle=False, verbose=0).history
     assert history["accuracy"][-1] == 1.0
