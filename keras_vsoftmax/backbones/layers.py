@@ -1,6 +1,7 @@
 """The few layers that every backbone here is made of."""
 
 import functools
+import random
 
 import keras
 
@@ -48,6 +49,15 @@ class Layers:
 def prelu():
     """A slope for each channel. It starts at 0.25 as in PReLU's paper; Keras's zero is a ReLU."""
     return keras.layers.PReLU(keras.initializers.Constant(0.25), shared_axes=(1, 2))
+
+
+def dropout_layer(rate):
+    """Dropout whose state decides its masks on every backend.
+
+    Without a seed, torch draws them from its own generator, whatever the state of the layer is.
+    Python's generator gives the seed, as it gives Keras's own; `set_random_seed` sets both.
+    """
+    return keras.layers.Dropout(rate, seed=random.randrange(2**31))
 
 
 def pixels(input_shape, black=-1.0):

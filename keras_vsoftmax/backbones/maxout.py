@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vsoftmax.backbones.layers import Layers, check_rate, pixels
+from keras_vsoftmax.backbones.layers import Layers, check_rate, dropout_layer, pixels
 
 _INITIAL = 0.005  # bound of the weights at the start
 
@@ -99,7 +99,7 @@ def maxout(input_shape, stages, dense=None, black=-1.0, input_dropout=0.2, dropo
     check_rate("dropout", dropout)
     layers = Layers(**settings)
     image, x = pixels(input_shape, black)
-    x = keras.layers.Dropout(input_dropout)(x)
+    x = dropout_layer(input_dropout)(x)
     for base, pieces, kernel_size, padding, pool, max_norm in stages:
         x = keras.layers.ZeroPadding2D(padding)(x)
         x = layers.conv(
@@ -111,7 +111,7 @@ def maxout(input_shape, stages, dense=None, black=-1.0, input_dropout=0.2, dropo
             kernel_constraint=keras.constraints.MaxNorm(max_norm, axis=(0, 1, 2)),
         )(x)
         x = _pool(Maxout(pieces)(x), pool)
-        x = keras.layers.Dropout(dropout)(x)
+        x = dropout_layer(dropout)(x)
     x = keras.layers.Flatten()(x)
     if dense is not None:
         base, pieces, max_norm = dense
@@ -121,7 +121,7 @@ def maxout(input_shape, stages, dense=None, black=-1.0, input_dropout=0.2, dropo
             kernel_initializer=keras.initializers.RandomUniform(-_INITIAL, _INITIAL),
             kernel_constraint=keras.constraints.MaxNorm(max_norm),
         )(x)
-        x = keras.layers.Dropout(dropout)(Maxout(pieces)(x))
+        x = dropout_layer(dropout)(Maxout(pieces)(x))
     return keras.Model(image, x, name="maxout")
 
 

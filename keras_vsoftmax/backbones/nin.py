@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_vsoftmax.backbones.layers import Layers, check_rate, pixels
+from keras_vsoftmax.backbones.layers import Layers, check_rate, dropout_layer, pixels
 from keras_vsoftmax.backbones.learned_pooling import GatedPooling2D, MixedPooling2D, TreePooling2D
 
 # The rate of the companions' kernels is a thousandth of that of all others.
@@ -70,7 +70,7 @@ def nin(
             x = keras.layers.ReLU()(x)
         if index < len(pools):
             x = _pool(layers, pools[index])(x)
-            x = keras.layers.Dropout(dropout)(x)
+            x = dropout_layer(dropout)(x)
     x = keras.layers.GlobalAveragePooling2D()(x)
     return keras.Model(image, [*depths, x] if companions else x, name=name)
 

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_vsoftmax.backbones.layers import Layers, check_rate, pixels
+from keras_vsoftmax.backbones.layers import Layers, check_rate, dropout_layer, pixels
 from keras_vsoftmax.backbones.local_response import LocalResponseNormalization
 from keras_vsoftmax.heads.checks import is_integer
 
@@ -212,9 +212,9 @@ def recurrent_conv(
     image, x = pixels(input_shape, black)
     x = keras.layers.ReLU()(layers.conv(channels, 5, use_bias=True)(x))
     x = keras.layers.MaxPooling2D(3, 2, padding="same")(x)
-    x = keras.layers.Dropout(dropout)(recurrent(x))
+    x = dropout_layer(dropout)(recurrent(x))
     x = keras.layers.MaxPooling2D(3, 2, padding="same")(recurrent(x))
-    x = keras.layers.Dropout(dropout)(x)
-    x = keras.layers.Dropout(dropout)(recurrent(x))
+    x = dropout_layer(dropout)(x)
+    x = dropout_layer(dropout)(recurrent(x))
     x = keras.layers.GlobalMaxPooling2D()(recurrent(x))
     return keras.Model(image, x, name=f"recurrent_conv{channels}")

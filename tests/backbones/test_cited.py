@@ -153,3 +153,19 @@ def test_the_ground_of_the_images(identifier, shape, black):
     scaling = next(x for x in backbone.layers if isinstance(x, keras.layers.Rescaling))
     scaled = keras.ops.convert_to_numpy(scaling(np.array([0.0, 255.0])))
     np.testing.assert_allclose(scaled, [black, 1], atol=1e-6)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("name", ["nin_mnist", "maxout_mnist", "recurrent_conv"])
+def test_the_masks_of_dropout_follow_its_state(name):
+    network = backbones.get(name, (28, 28, 1), width=0.05)
+    dropped = [layer for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    ones = np.ones((4, 50), "float32")
+    for layer in dropped:
+        state = keras.ops.convert_to_numpy(layer.seed_generator.state)
+        first = keras.ops.convert_to_numpy(layer(ones, training=True))
+        layer.seed_generator.state.assign(state)
+        again = keras.ops.convert_to_numpy(layer(ones, training=True))
+        np.testing.assert_array_equal(first, again)
+        assert 0 < np.mean(first == 0) < 1
+    assert len(dropped) >= 2

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_vsoftmax import Classifier, backbones
+from keras_vsoftmax.backbones.layers import dropout_layer
 from keras_vsoftmax.distributed.backup import Backup
 from keras_vsoftmax.experiments.data import image_sets as data
 from keras_vsoftmax.experiments.errors import ExperimentError
@@ -20,7 +21,7 @@ def _network(identifier, input_shape, width, l2, synchronized, **knobs):
     image = keras.Input(input_shape)
     x = keras.layers.Rescaling(1 / 127.5, offset=-1.0)(image)
     x = keras.layers.BatchNormalization()(keras.layers.Conv2D(4, 3, strides=4)(x))
-    x = keras.layers.Dropout(0.3)(keras.layers.Flatten()(x))
+    x = dropout_layer(0.3)(keras.layers.Flatten()(x))
     return keras.Model(image, keras.layers.Dense(8)(x))
 
 
