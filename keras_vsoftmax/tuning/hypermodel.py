@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vsoftmax import heads as head_lib
 from keras_vsoftmax import labels as label_lib
+from keras_vsoftmax.callbacks.base import EmbeddingMetrics
 from keras_vsoftmax.callbacks.directions import direction
 from keras_vsoftmax.models.classifier import Classifier
 from keras_vsoftmax.models.copying import whole_copy
@@ -209,7 +210,7 @@ class HeadHyperModel(keras_tuner.HyperModel):
                     "The objective needs validation: pass validation_split or validation_data "
                     f"to search. Received: objective={', '.join(names)}"
                 )
-            rare = [item for item in callbacks if getattr(item, "every", 1) > 1]
+            rare = [c for c in callbacks if isinstance(c, EmbeddingMetrics) and c.every > 1]
             if rare and any(direction(name) for name in names):
                 raise FatalValueError(
                     "Keras Tuner looks for its objective after every epoch: construct the callback "

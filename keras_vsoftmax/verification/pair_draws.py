@@ -1,6 +1,6 @@
 """Pairs drawn from any set of people, after LFW's plan."""
 
-import collections
+import collections.abc
 import os
 
 import numpy as np
