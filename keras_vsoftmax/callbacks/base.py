@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vsoftmax.heads.base import Head
 from keras_vsoftmax.keras_gaps import jax_state
+from keras_vsoftmax.retrieval.checks import check_samples
 from keras_vsoftmax.retrieval.model import Embedder
 from keras_vsoftmax.retrieval.scores import checked_labels
 from keras_vsoftmax.utils.counts import check_count
@@ -105,12 +106,7 @@ def labelled(name, samples, limit=None):
     """
     if limit is not None:
         check_count("limit", limit)
-    if not (isinstance(samples, (tuple, list)) and len(samples) == 2):
-        length = f" of length {len(samples)}" if hasattr(samples, "__len__") else ""
-        raise ValueError(
-            f"`{name}` must be (x, y), images and their labels. "
-            f"Received: {type(samples).__name__}{length}"
-        )
+    check_samples(name, samples)
     x, y = samples
     if not hasattr(y, "__len__"):
         raise ValueError(

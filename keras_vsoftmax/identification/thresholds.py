@@ -7,7 +7,7 @@ import numpy as np
 from keras_vsoftmax.heads.checks import check_range
 from keras_vsoftmax.retrieval.checks import as_tuple
 from keras_vsoftmax.retrieval.scores import checked_labels
-from keras_vsoftmax.utils.counts import is_count
+from keras_vsoftmax.utils.counts import check_count
 from keras_vsoftmax.utils.thresholds import allowed
 
 
@@ -92,8 +92,7 @@ def false_accept_interval(
     True
     """
     check_range("confidence", confidence, above=0, high=1)
-    if not is_count(samples):
-        raise ValueError(f"`samples` must be an integer >= 1. Received: samples={samples!r}")
+    check_count("samples", samples)
     threshold_at_far(calibration, far)  # whether they can show it
     calibration, own, people = _by_score(calibration, calibration_people, "calibration_people")
     test, test_own, test_count = _by_score(test, test_people, "test_people")

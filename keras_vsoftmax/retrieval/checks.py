@@ -11,6 +11,16 @@ def check_k(k, most, of):
         )
 
 
+def check_samples(name, samples):
+    """Raises a ValueError unless these are two: images, or what else is embedded, and labels."""
+    if not (isinstance(samples, (tuple, list)) and len(samples) == 2):
+        length = f" of length {len(samples)}" if hasattr(samples, "__len__") else ""
+        raise ValueError(
+            f"`{name}` must be (x, y), images and their labels. "
+            f"Received: {type(samples).__name__}{length}"
+        )
+
+
 def as_tuple(name, values, of):
     """The values as a tuple.
 

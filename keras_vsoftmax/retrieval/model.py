@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from keras_vsoftmax.retrieval.checks import check_samples
 from keras_vsoftmax.retrieval.metrics import retrieval_metrics
 
 
@@ -69,13 +70,8 @@ def evaluate(model, x, y, gallery=None, *, metric="cosine", ks=(1, 2, 4, 8), **e
     """
     items, item_labels = None, None
     if gallery is not None:
-        if not (isinstance(gallery, (tuple, list)) and len(gallery) == 2):
-            raise ValueError(
-                "`gallery` must be (x, y), images and their labels. "
-                f"Received: {type(gallery).__name__}"
-            )
-        items = embed(model, gallery[0], **embedding)
-        item_labels = gallery[1]
+        check_samples("gallery", gallery)
+        items, item_labels = embed(model, gallery[0], **embedding), gallery[1]
     queries = embed(model, x, **embedding)
     verbose = embedding.get("verbose", 0)
     return retrieval_metrics(queries, y, items, item_labels, metric=metric, ks=ks, verbose=verbose)

@@ -47,7 +47,7 @@ def document(records):
     for section in SECTIONS:
         parts += section.document([group for group, found in grouped if section in found])
     if len(shown) < len(records):
-        parts += ["", f"Left out: {len(records) - len(shown)} records of other figures.", ""]
+        parts += ["", f"Left out, since their figures are others: {len(records) - len(shown)}.", ""]
     return "\n".join(parts)
 
 

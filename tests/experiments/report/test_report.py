@@ -142,12 +142,7 @@ def test_a_study_beside_the_runs_is_left_out(make_record):
     study = make_record("virtual", 0, 9.0)
     del study["cosines"]
     runs = [make_record("virtual", 0, 3.0)]
-    assert "Left out: 1 records of other figures." in report.document(
-        [
-            *runs,
-            study,
-        ]
-    )
+    assert "Left out, since their figures are others: 1." in report.document([*runs, study])
     assert "Left out" not in report.document(runs)
     assert report.tables([*runs, study]) == report.tables(runs)
     with pytest.raises(ExperimentError, match="must have one of cosines"):
